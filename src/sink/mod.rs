@@ -41,7 +41,7 @@ pub use outbox::{OutboxFailure, OutboxSource, OutboxWriter, RefusedRow};
 #[cfg(feature = "postgres")]
 pub use postgres::PostgresSink;
 #[cfg(all(feature = "postgres", feature = "sql"))]
-pub(crate) use postgres::has_nul;
+pub(crate) use postgres::{has_nul, read_rows as read_postgres};
 pub use rdd::{Outcome, Rdd};
 pub use remembered::Remembered;
 pub use shape::{Sink, SinkContext, SinkShape};

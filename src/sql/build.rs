@@ -36,7 +36,7 @@ use crate::{
     plan::{Factory, Layout, Node, Operation, Role, Topology},
     state::Handle,
 };
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// Adds what a plan computes to a topology of an application, whose id precedes the names of its topics.
 ///
@@ -66,6 +66,7 @@ pub fn build_with(
         taken,
         topology,
         nodes: vec![],
+        records_of: BTreeMap::new(),
         registries: Registries::default(),
         registrations: vec![],
     };
@@ -100,6 +101,8 @@ struct Builder<'a> {
     topology: &'a mut Topology,
     /// What each node of the plan became.
     nodes: Vec<NodeId>,
+    /// The records of tables whose rows are known by a key, by the names of the tables.
+    records_of: BTreeMap<String, NodeId>,
     registries: Registries,
     /// What is registered at the start.
     registrations: Vec<Registration>,
@@ -113,6 +116,7 @@ impl Builder<'_> {
             StreamOperator::Source { table, columns, event_time } => {
                 self.source(&operation, node, table, columns, event_time.as_deref())
             }
+            StreamOperator::Versions { table } => self.records_by_key(&operation, node, table),
             StreamOperator::Calc { predicate, columns } => {
                 let calc = CalcPlan::new(predicate.clone(), columns, node.schema.clone());
                 let calc = Arc::new(calc.map_err(|e| SqlError::at(node.span, e.to_string()))?);
@@ -153,6 +157,8 @@ impl Builder<'_> {
                 self.aggregate(&operation, node, &grouping)
             }
             StreamOperator::Join { .. } => self.join(&operation, node),
+            StreamOperator::StaticJoin { .. } => self.static_join(&operation, node),
+            StreamOperator::AsOf { .. } => self.as_of(&operation, node),
             StreamOperator::TopN { name, ranking, windows } => {
                 self.top_n(&operation, node, name, ranking, *windows)
             }

@@ -28,13 +28,13 @@ mod number;
 use functions::Functions;
 pub use functions::WINDOW_FUNCTIONS;
 
-pub(super) use functions::ClockFunction;
+pub(super) use functions::{AS_OF, AS_OF_START, ClockFunction};
 
 /// What a script has declared so far.
 pub struct Catalog {
     relations: BTreeMap<String, CatalogRelation>,
     functions: Functions,
-    relation_planners: [Arc<dyn RelationPlanner>; 1],
+    relation_planners: [Arc<dyn RelationPlanner>; 2],
     options: ConfigOptions,
 }
 
@@ -53,7 +53,10 @@ impl Catalog {
         Catalog {
             relations: BTreeMap::new(),
             functions: Functions::new(),
-            relation_planners: [Arc::new(super::plan::WindowsPlanner)],
+            relation_planners: [
+                Arc::new(super::plan::WindowsPlanner),
+                Arc::new(super::plan::VersionsPlanner),
+            ],
             options,
         }
     }

@@ -214,7 +214,7 @@ fn shared_topics(plan: &StreamPlan) -> Vec<SqlError> {
         })
     };
     let sources = tables(|operator| match operator {
-        StreamOperator::Source { table, .. } => Some(table),
+        StreamOperator::Source { table, .. } | StreamOperator::Versions { table } => Some(table),
         _ => None,
     });
     for (table, topics) in sources {

@@ -8,6 +8,8 @@
 mod cell;
 mod connect;
 mod parts;
+#[cfg(feature = "sql")]
+mod read;
 mod refused;
 mod table;
 mod writer;
@@ -22,6 +24,8 @@ use crate::{
     source::BadRecordPolicy,
 };
 use connect::Address;
+#[cfg(feature = "sql")]
+pub(crate) use read::read_rows;
 use serde::Serialize;
 use std::sync::Arc;
 use writer::PostgresWriter;

@@ -2,6 +2,9 @@
 //!
 //! Owns which sides need an exchange. Knows no row. Invariant: rows of both sides with equal keys come to one state partition.
 
+mod as_of;
+mod static_join;
+
 use super::{Builder, format, made};
 use crate::{
     error::Error,

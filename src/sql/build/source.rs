@@ -23,7 +23,7 @@ use crate::{
         },
         format::{Changes, RecordColumn, RecordDecoder, RecordFormat},
         op::{ByColumns, Upsert, UpsertPlan, Watermark},
-        plan::stream_plan::{ComputedTime, StreamNode, StreamNodeId, TableRows},
+        plan::stream_plan::{ComputedTime, StreamNode, StreamNodeId, StreamOperator, TableRows},
         rows::RowsFormat,
     },
     state::Handle,
@@ -51,19 +51,68 @@ impl Builder<'_> {
         columns: &[usize],
         event_time: Option<&ComputedTime>,
     ) -> SqlResult<NodeId> {
+        if TableRows::of(table) == TableRows::ByKey {
+            let (read, schema) = kept_columns(table);
+            let source = self.records_by_key(operation, node, table)?;
+            return self.by_key(
+                operation,
+                node,
+                table,
+                &Kept { columns: &read, schema, source, given: columns },
+            );
+        }
+        let reads = RecordColumns::of(node, columns, event_time);
+        let source = self.records(operation, node, table, &reads.columns, &reads.schema)?;
+        let source = self.event_time(operation, node, &reads, source)?;
+        self.watermark(
+            operation,
+            table,
+            source,
+            &node.schema,
+            self.plan.feeds_windows(StreamNodeId(self.nodes.len())),
+        )
+    }
+
+    /// The records of a table whose rows are known by a key, with all columns that are read of it: one source for all that needs them.
+    pub(super) fn records_by_key(
+        &mut self,
+        operation: &Operation,
+        node: &StreamNode,
+        table: &TableDefinition,
+    ) -> SqlResult<NodeId> {
+        if let Some(source) = self.records_of.get(&table.name) {
+            return Ok(*source);
+        }
+        let (read, schema) = kept_columns(table);
+        let source = self.records(operation, node, table, &read, &schema)?;
+        let reads = |node: &StreamNode| match &node.operator {
+            StreamOperator::Source { table: other, .. } | StreamOperator::Versions { table: other } => {
+                other.name == table.name
+            }
+            _ => false,
+        };
+        let mut readers = (0..self.plan.nodes.len()).filter(|at| reads(&self.plan.nodes[*at]));
+        let is_asked = readers.any(|at| self.plan.feeds_windows(StreamNodeId(at)));
+        let source = self.watermark(operation, table, source, &schema, is_asked)?;
+        self.records_of.insert(table.name.clone(), source);
+        Ok(source)
+    }
+
+    /// The records of a table as rows of these columns.
+    fn records(
+        &mut self,
+        operation: &Operation,
+        node: &StreamNode,
+        table: &TableDefinition,
+        read: &[usize],
+        schema: &SchemaRef,
+    ) -> SqlResult<NodeId> {
         let only = |what: &str| {
             Err(SqlError::at(node.span, format!("`{}` can be written to, but not read{what}", table.name)))
         };
-        let rows = TableRows::of(table);
-        let reads = RecordColumns::of(node, columns, event_time);
-        let (read, schema) = match rows {
-            TableRows::ByKey => kept_columns(table),
-            TableRows::Added | TableRows::Changed => (reads.columns.clone(), reads.schema.clone()),
-        };
-        let source = match Connector::of(table)? {
+        Ok(match Connector::of(table)? {
             Connector::Kafka(kafka) | Connector::UpsertKafka(kafka) => {
-                let decoder =
-                    decoder(table, Some(&kafka), &kafka.value, &read, &schema, &mut self.registries)?;
+                let decoder = decoder(table, Some(&kafka), &kafka.value, read, schema, &mut self.registries)?;
                 let path =
                     kafka.pattern.as_ref().map_or_else(|| kafka.topics.join("+"), |p| p.as_str().to_owned());
                 let spec = SourceSpec {
@@ -77,12 +126,12 @@ impl Builder<'_> {
                 self.topology.add(Node::new(operation, "source", path, Role::Source(spec)))
             }
             Connector::Datagen(datagen) => {
-                let generator = Generator::new(table, &datagen, &read, schema.clone())?;
+                let generator = Generator::new(table, &datagen, read, schema.clone())?;
                 let make: MakeLocal = Arc::new(move || Box::new(generator.clone()));
                 self.topology.add(Node::new(operation, "source", table.name.clone(), Role::Local(make)))
             }
             Connector::Socket(socket) => {
-                let decoder = decoder(table, None, &socket.format, &read, &schema, &mut self.registries)?;
+                let decoder = decoder(table, None, &socket.format, read, schema, &mut self.registries)?;
                 let encode: Arc<dyn Encode<Text>> = Arc::new(Utf8);
                 let receiver = receiver::erased(SocketReceiver::new(socket.host, socket.port), Some(encode));
                 let source = self.ingested(table, decoder, socket.policy)?;
@@ -92,16 +141,16 @@ impl Builder<'_> {
                     Received { source, is_compact: false, receiver, name: name_of(table)? },
                 )?
             }
-            Connector::Files(_) if bounded::is_bounded(table) => {
+            _ if bounded::is_bounded(table) => {
                 return Err(SqlError::at(
                     node.span,
-                    format!("table `{}` has an end, and cannot be read by a query yet", table.name),
+                    format!("table `{}` is read once, at the start, and only a stream can join it", table.name),
                 )
-                .because("without 'source.monitor-interval' its files are read once, at the start")
-                .next("read its files as they come: 'source.monitor-interval' = '1 s'"));
+                .because("its rows do not come one after the other, so nothing says when an answer changes")
+                .next("write FROM stream JOIN table ON .., where the table may be a query with WHERE and expressions, but without DISTINCT and aggregates; files that keep coming are a stream: 'source.monitor-interval' = '1 s'"));
             }
             Connector::Files(files) => {
-                let decoder = decoder(table, None, &files.format, &read, &schema, &mut self.registries)?;
+                let decoder = decoder(table, None, &files.format, read, schema, &mut self.registries)?;
                 let FileSource { lister, decoder, policy, .. } =
                     file_source(&files, decoder, &name_of(table)?);
                 let source = self.ingested(table, decoder, policy)?;
@@ -113,13 +162,7 @@ impl Builder<'_> {
             }
             Connector::Jdbc(_) => return only(" as it changes"),
             Connector::Print { .. } | Connector::Console { .. } | Connector::Blackhole => return only(""),
-        };
-        if rows != TableRows::ByKey {
-            let source = self.event_time(operation, node, &reads, source)?;
-            return self.watermark(operation, table, source, &node.schema);
-        }
-        let source = self.watermark(operation, table, source, &schema)?;
-        self.by_key(operation, node, table, &Kept { columns: &read, schema, source, given: columns })
+        })
     }
 
     /// A source that reads the topic in which a receiver keeps its rows.
@@ -181,11 +224,11 @@ impl Builder<'_> {
         table: &TableDefinition,
         source: NodeId,
         schema: &SchemaRef,
+        is_asked: bool,
     ) -> SqlResult<NodeId> {
-        let id = StreamNodeId(self.nodes.len());
         let Some(watermark) = &table.watermark else { return Ok(source) };
         let Ok(column) = schema.index_of(&watermark.column) else { return Ok(source) };
-        if !self.plan.feeds_windows(id) {
+        if !is_asked {
             return Ok(source);
         }
         let limits =

@@ -4,6 +4,7 @@
 //! that a query that calls one is told what there is; `sum` is never rewritten into other aggregates, as what is kept in state must not
 //! change with the optimizer.
 
+mod as_of;
 mod clock;
 mod modulo;
 mod parts;
@@ -12,6 +13,7 @@ mod plain;
 mod texts;
 mod times;
 
+pub use as_of::{AS_OF, AS_OF_START};
 pub use clock::ClockFunction;
 
 use super::number::Number;
@@ -84,7 +86,8 @@ impl Functions {
         functions.add_scalar(Arc::new(ScalarUDF::from(Modulo::new())));
         // After DataFusion's, as they take the place of those with their names.
         let own = clock::functions().into_iter().chain(texts::functions()).chain(times::functions());
-        own.chain(parts::functions()).for_each(|function| functions.add_scalar(Arc::new(function)));
+        let own = own.chain(parts::functions()).chain(as_of::functions());
+        own.for_each(|function| functions.add_scalar(Arc::new(function)));
         for function in datafusion_functions_nested::all_default_higher_order_functions() {
             functions.higher_order.insert(function.name().to_owned(), function);
         }

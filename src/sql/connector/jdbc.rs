@@ -40,6 +40,23 @@ pub(super) fn table(table: &TableDefinition, options: &mut Options<'_>) -> SqlRe
         let why = "rows are written as batches are committed, and tried until the database takes them";
         options.refuse(name, why, "leave it out")?;
     }
+    for name in [
+        "lookup.cache",
+        "lookup.cache.max-rows",
+        "lookup.cache.ttl",
+        "lookup.max-retries",
+        "lookup.partial-cache.max-rows",
+        "lookup.partial-cache.expire-after-write",
+    ] {
+        options.refuse(
+            name,
+            "a table that is read is read once, at the start; no row is asked for later",
+            "leave it out",
+        )?;
+    }
+    for name in ["scan.fetch-size", "scan.auto-commit", "scan.partition.column", "scan.partition.num"] {
+        options.refuse(name, "a table that is read is read by one statement", "leave it out")?;
+    }
     let is_metadata = |kind: &ColumnKind| matches!(kind, ColumnKind::Metadata { .. });
     if let Some(column) = table.columns.iter().find(|column| is_metadata(&column.kind)) {
         return Err(SqlError::at(column.span, "rows of a database have no metadata")

@@ -66,6 +66,29 @@ impl CalcPlan {
         })
     }
 
+    /// What it makes of rows that are there once and for all.
+    ///
+    /// # Errors
+    /// If an expression fails for a row.
+    pub fn of_table(&self, rows: &RecordBatch) -> Result<RecordBatch> {
+        let read = rows.project(&self.read).map_err(|e| not_of_schema(&e))?;
+        match self.mask(rows)? {
+            None => self.rows_of(&read),
+            Some(mask) => self.rows_of(&filter_record_batch(&read, &mask).map_err(|e| not_of_schema(&e))?),
+        }
+    }
+
+    /// For which rows the predicate is true; `None` = for all.
+    fn mask(&self, rows: &RecordBatch) -> Result<Option<BooleanArray>> {
+        let Some(predicate) = &self.predicate else { return Ok(None) };
+        let value = predicate.evaluate(rows).map_err(|e| failed(&e))?;
+        let array = value.into_array(rows.num_rows()).map_err(|e| failed(&e))?;
+        let mask = as_boolean_array(&array).map_err(|e| failed(&e))?;
+        // NULL is not true.
+        let mask = if mask.null_count() > 0 { prep_null_mask_filter(mask) } else { mask.clone() };
+        Ok((mask.true_count() < rows.num_rows()).then_some(mask))
+    }
+
     fn rows_of(&self, rows: &RecordBatch) -> Result<RecordBatch> {
         let evaluate = |column: &Arc<dyn PhysicalExpr>| -> Result<ArrayRef> {
             let value = column.evaluate(rows).map_err(|e| failed(&e))?;
@@ -169,17 +192,7 @@ impl Operator for Calc {
             return Ok(());
         };
         let plan = self.plan(cx.batch.time)?;
-        let mask = match &plan.predicate {
-            None => None,
-            Some(predicate) => {
-                let value = predicate.evaluate(&rows).map_err(|e| failed(&e))?;
-                let array = value.into_array(rows.num_rows()).map_err(|e| failed(&e))?;
-                let mask = as_boolean_array(&array).map_err(|e| failed(&e))?;
-                // NULL is not true.
-                let mask = if mask.null_count() > 0 { prep_null_mask_filter(mask) } else { mask.clone() };
-                (mask.true_count() < rows.num_rows()).then_some(mask)
-            }
-        };
+        let mask = plan.mask(&rows)?;
         let read = rows.project(&plan.read).map_err(|e| not_of_schema(&e))?;
         let (read, weights, stamps) = match mask {
             None => (read, weights, stamps),

@@ -27,7 +27,9 @@ pub use aggregation::Aggregation;
 pub use calc::{Calc, CalcPlan};
 pub use distinct::{Deduplicate, DeduplicatePlan, Expiry, SetKind, SetOperation, SetPlan};
 pub use exchange::ByColumns;
-pub use join::{Join, JoinKind, JoinPlan, JoinSide, JoinTime, Side};
+pub use join::{
+    AsOf, AsOfPlan, AsOfStores, Join, JoinKind, JoinPlan, JoinSide, JoinTime, Side, StaticJoin, StaticTable,
+};
 pub use over::{Frame, Over, OverCall, OverFunction, OverPlan};
 pub use partial::PartialAggregate;
 pub use rank::{OrderColumn, RankFunction, Ranking, TopN, TopNPlan};

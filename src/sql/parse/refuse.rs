@@ -60,12 +60,8 @@ impl Visitor for Found {
                 json_path,
                 ..
             } => {
-                match version {
-                    Some(TableVersion::ForSystemTimeAsOf(_)) => {
-                        self.add(name, "FOR SYSTEM_TIME AS OF", "join the table as it is now, without it");
-                    }
-                    Some(_) => self.add(name, "a version of a table", "take it away"),
-                    None => {}
+                if !matches!(version, None | Some(TableVersion::ForSystemTimeAsOf(_))) {
+                    self.add(name, "a version of a table", "take it away");
                 }
                 if sample.is_some() {
                     self.add(name, "TABLESAMPLE", "take it away, or filter by the hash of a column");

@@ -84,6 +84,7 @@ fn line(node: &StreamNode, inputs: &[&StreamNode]) -> String {
                 if node.schema.fields().is_empty() { "no columns".to_owned() } else { names(&node.schema) };
             format!("Source {}: {columns}", table.name)
         }
+        StreamOperator::Versions { table } => format!("Versions {}: {}", table.name, names(&node.schema)),
         StreamOperator::Calc { predicate, columns } => {
             let columns: Vec<_> = columns
                 .iter()
@@ -120,8 +121,8 @@ fn line(node: &StreamNode, inputs: &[&StreamNode]) -> String {
             let calls = if calls.is_empty() { "distinct".to_owned() } else { calls.join(", ") };
             format!("Aggregate {name}: {calls}{by}")
         }
-        StreamOperator::Join { name, kind, sides, condition, .. } => {
-            joins::line(name, *kind, sides, condition.as_ref(), inputs)
+        StreamOperator::Join { .. } | StreamOperator::AsOf { .. } | StreamOperator::StaticJoin { .. } => {
+            joins::line_of(&node.operator, inputs)
         }
         StreamOperator::TopN { .. }
         | StreamOperator::Deduplicate { .. }
@@ -188,7 +189,11 @@ fn line_of_times(operator: &StreamOperator, input: Option<&SchemaRef>) -> String
 
 /// How far a source is in event time, if windows follow it.
 fn watermark(plan: &StreamPlan, id: StreamNodeId) -> Option<String> {
-    let StreamOperator::Source { table, .. } = &plan.nodes[id.0].operator else { return None };
+    let (StreamOperator::Source { table, .. } | StreamOperator::Versions { table }) =
+        &plan.nodes[id.0].operator
+    else {
+        return None;
+    };
     let watermark = table.watermark.as_ref().filter(|_| plan.feeds_windows(id))?;
     let delay =
         if watermark.delay_ms == 0 { String::new() } else { format!(" - {}", length(watermark.delay_ms)) };
@@ -214,6 +219,12 @@ fn facts(node: &StreamNode, inputs: &[&StreamNode]) -> Vec<String> {
         facts.push(rows);
     }
     facts.extend(facts_of_sessions(node, inputs));
+    if let StreamOperator::StaticJoin { table, .. } = &node.operator {
+        facts.push(joins::of_table(table));
+    }
+    if let StreamOperator::AsOf { kind, sides, times, .. } = &node.operator {
+        facts.extend(joins::of_versions(*kind, sides, *times, inputs));
+    }
     if let StreamOperator::Join { kind, sides, time, .. } = &node.operator {
         facts.extend(joins::facts(node, *kind, sides, *time, inputs));
         return facts;

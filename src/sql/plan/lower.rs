@@ -26,6 +26,7 @@ use super::{
     place::place_of_query,
     stream_plan::{Properties, StreamNode, StreamNodeId, StreamOperator, StreamPlan, TableRows, WindowEnd},
     types::plain,
+    versions::VersionsNode,
     windows::{LateNode, WatermarkNode, WindowsNode},
 };
 use crate::operator::Gives;
@@ -104,6 +105,8 @@ impl Lower<'_> {
                     self.windows(windows)
                 } else if let Some(late) = node.downcast_ref::<LateNode>() {
                     self.late(late)
+                } else if let Some(versions) = node.downcast_ref::<VersionsNode>() {
+                    self.versions(versions)
                 } else if let Some(deduplicate) = node.downcast_ref::<DeduplicateNode>() {
                     self.deduplicate(deduplicate)
                 } else if let Some(sets) = node.downcast_ref::<SetNode>() {

@@ -21,6 +21,7 @@ pub mod stream_plan;
 #[cfg(test)]
 mod tests;
 mod types;
+mod versions;
 mod windows;
 
 pub use explain::{all_sinks, explain, stream_plan as explain_stream_plan};
@@ -32,6 +33,7 @@ pub(super) use sink::{FOREACH_BATCH, MEMORY, written_columns};
 #[cfg(feature = "parquet")]
 pub(super) use types::is_assignable;
 pub(super) use types::{SqlTypes, type_name};
+pub(super) use versions::VersionsPlanner;
 pub(super) use windows::{
     ADDED as WINDOW_COLUMNS, LATE, LateNode, WatermarkNode, WindowsNode, WindowsPlanner, is_time,
 };
@@ -313,6 +315,7 @@ impl Planner {
 
     /// `may_sort`: whether the query may have ORDER BY without LIMIT.
     fn logical(&self, query: &Query, may_sort: bool) -> SqlResult<LogicalPlan> {
+        let query = &versions::rewritten(&self.catalog, query)?;
         refuse::check_query(&self.catalog, query, may_sort)
             .map_err(|error| error.or_at(place_of_query(query)))?;
         optimize::plan_query(&self.catalog, query)
@@ -327,6 +330,8 @@ impl Planner {
 
     fn optimized(&self, query: &Query, plan: LogicalPlan) -> SqlResult<LogicalPlan> {
         mistakes::check_literals(query, &plan)?;
+        let plan =
+            versions::without_start(plan).map_err(|error| explain_mistake(&self.catalog, query, &error))?;
         let options = datafusion_expr::planner::ContextProvider::options(&self.catalog);
         optimize::optimize(options, plan)
             .map_err(|error| SqlError::at(place_of_query(query), plain_text(&error)))

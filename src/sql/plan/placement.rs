@@ -24,6 +24,12 @@ pub fn lies_by(plan: &StreamPlan, id: StreamNodeId) -> Option<Vec<usize>> {
             before.iter().map(output_of).collect()
         }
         StreamOperator::AssignWindows { .. } => lies_by(plan, *node.inputs.first()?),
+        StreamOperator::AsOf { sides: [first, _], .. } => {
+            first.keys.iter().all(|key| *key < first.columns).then(|| first.keys.clone())
+        }
+        // Rows stay where they are, and their columns come first.
+        StreamOperator::StaticJoin { sides: [first, _], .. } => lies_by(plan, *node.inputs.first()?)
+            .filter(|columns| columns.iter().all(|column| *column < first.columns)),
         StreamOperator::Join { kind, sides, .. } if *kind != JoinKind::Full => {
             let [first, _] = sides;
             first.keys.iter().all(|key| *key < first.columns).then(|| first.keys.clone())

@@ -150,7 +150,6 @@ impl Visitor for Check<'_> {
             TableFactor::TableFunction { expr: Expr::Function(function), .. } => {
                 table_function(&name_of_function(&function.name), &function.name)
             }
-            TableFactor::Table { name, version: Some(_), .. } => not_yet(name, "FOR SYSTEM_TIME AS OF is"),
             TableFactor::Table { name, sample: Some(_), .. } => {
                 not_yet(name, "TABLESAMPLE is").because("another run would keep other rows")
             }

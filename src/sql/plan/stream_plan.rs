@@ -14,9 +14,9 @@ use crate::{
         },
     },
 };
-use arrow::datatypes::SchemaRef;
+use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use datafusion_physical_expr::PhysicalExpr;
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// A node, by its position in the plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -27,13 +27,17 @@ pub struct StreamNodeId(pub usize);
 pub struct StreamPlan {
     /// In topological order.
     pub nodes: Vec<StreamNode>,
+    /// The rows of tables that are read once, by the names of the tables: each is read once for all queries.
+    pub static_tables: BTreeMap<String, RecordBatch>,
 }
 
 impl StreamPlan {
     /// The tables that are read or written, once for each node that does so.
     pub fn tables(&self) -> impl Iterator<Item = &TableDefinition> {
         self.nodes.iter().filter_map(|node| match &node.operator {
-            StreamOperator::Source { table, .. } | StreamOperator::Sink { table, .. } => Some(&**table),
+            StreamOperator::Source { table, .. }
+            | StreamOperator::Versions { table }
+            | StreamOperator::Sink { table, .. } => Some(&**table),
             _ => None,
         })
     }
@@ -141,6 +145,15 @@ pub struct ComputedTime {
     pub expr: Arc<dyn PhysicalExpr>,
 }
 
+/// What a query takes of a table that is read once.
+#[derive(Clone, Debug)]
+pub struct StaticRows {
+    /// The name of the table.
+    pub name: String,
+    /// The rows that pass its conditions, with the columns that are needed.
+    pub rows: RecordBatch,
+}
+
 /// What a node does.
 #[derive(Clone, Debug)]
 pub enum StreamOperator {
@@ -152,6 +165,12 @@ pub enum StreamOperator {
         columns: Vec<usize>,
         /// The column of event time, if it is among them and computed.
         event_time: Option<Arc<ComputedTime>>,
+    },
+    /// The records of a table whose rows are known by a key, as they come: each says what the row is since a time. Its columns are all that are
+    /// read of the table; a row that is taken away has only those of the key.
+    Versions {
+        /// The table.
+        table: Arc<TableDefinition>,
     },
     /// Rows for which the predicate is true, with these columns.
     Calc {
@@ -253,6 +272,34 @@ pub enum StreamOperator {
         /// NULL equals NULL in keys.
         nulls_match: bool,
     },
+    /// Rows of the input with those of a table that is read once, which are in memory.
+    StaticJoin {
+        /// The rows of the table.
+        table: StaticRows,
+        /// Which rows leave.
+        kind: JoinKind,
+        /// The keys of the input and of the table, and how many columns leave.
+        sides: [JoinSide; 2],
+        /// As that of `Join`.
+        condition: Option<Arc<dyn PhysicalExpr>>,
+        /// NULL equals NULL in keys.
+        nulls_match: bool,
+    },
+    /// Rows of the first input with the versions of the second that were valid at their times.
+    AsOf {
+        /// Durable name of its state, such as `priced.as-of`.
+        name: String,
+        /// Which rows leave: pairs, or those without a version too.
+        kind: JoinKind,
+        /// The keys of both inputs, and what is kept of their rows. That of the second is the key of its table.
+        sides: [JoinSide; 2],
+        /// As that of `Join`.
+        condition: Option<Arc<dyn PhysicalExpr>>,
+        /// The columns of event time: that of the rows, and that which says since when a version is valid.
+        times: [usize; 2],
+        /// When rows leave: when the watermark has passed them.
+        windows: ClosingWindows,
+    },
     /// The first rows of each partition. Its columns are those of the input, then the number of the row if it is shown.
     TopN {
         /// Durable name of its state, such as `best.top-n`.
@@ -337,15 +384,17 @@ impl StreamOperator {
             StreamOperator::Join { name, .. }
             | StreamOperator::Late { name, .. }
             | StreamOperator::Sessions { name, .. } => Some(OperatorState { name, windows: None }),
-            StreamOperator::Over { name, windows, .. } => {
+            StreamOperator::Over { name, windows, .. } | StreamOperator::AsOf { name, windows, .. } => {
                 Some(OperatorState { name, windows: Some(*windows) })
             }
             StreamOperator::Source { .. }
+            | StreamOperator::Versions { .. }
             | StreamOperator::Calc { .. }
             | StreamOperator::Watermark { .. }
             | StreamOperator::AssignWindows { .. }
             | StreamOperator::SessionWindows { .. }
             | StreamOperator::BatchTime { .. }
+            | StreamOperator::StaticJoin { .. }
             | StreamOperator::Union
             | StreamOperator::Unnest { .. }
             | StreamOperator::Sink { .. } => None,

@@ -241,11 +241,11 @@ fn what_files_and_sockets_cannot_do_is_refused() {
     }
     assert!(!told.contains("secret@h/db', 'table-name' = 't' is"), "{told}");
     expect![[r#"
-        q.sql:3:17: table `t` has an end, and cannot be read by a query yet
+        q.sql:3:17: table `t` is read once, at the start, and only a stream can join it
           3 | INSERT INTO out SELECT a FROM t;
             |                 ^^^^^^
-          without 'source.monitor-interval' its files are read once, at the start
-          next: read its files as they come: 'source.monitor-interval' = '1 s'
+          its rows do not come one after the other, so nothing says when an answer changes
+          next: write FROM stream JOIN table ON .., where the table may be a query with WHERE and expressions, but without DISTINCT and aggregates; files that keep coming are a stream: 'source.monitor-interval' = '1 s'
 
         q.sql:1:77: 's3://bucket/t' is no path of a file system
           1 | CREATE TABLE t (a INT, b STRING) WITH ('connector' = 'filesystem', 'path' = 's3://bucket/t', 'format' = 'csv');
@@ -356,9 +356,11 @@ fn what_files_and_sockets_cannot_do_is_refused() {
             |                                                                      ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
           next: write 'username' = '..' and 'password' = '..' besides 'url'
 
-        q.sql:3:17: `t` can be written to, but not read as it changes
+        q.sql:3:17: table `t` is read once, at the start, and only a stream can join it
           3 | INSERT INTO out SELECT a FROM t;
             |                 ^^^^^^
+          its rows do not come one after the other, so nothing says when an answer changes
+          next: write FROM stream JOIN table ON .., where the table may be a query with WHERE and expressions, but without DISTINCT and aggregates; files that keep coming are a stream: 'source.monitor-interval' = '1 s'
 
         q.sql:3:13: rows of this query change later, and table `t` only takes new rows
           3 | INSERT INTO t SELECT count(*) FROM i;

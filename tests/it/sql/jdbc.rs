@@ -1,6 +1,6 @@
 //! Rows in tables of a real Postgres.
 
-use super::parsed;
+use super::{mistakes, parsed};
 use crate::{
     driver::{PLAIN, Session},
     postgres::Postgres,
@@ -43,4 +43,65 @@ fn rows_are_appended_replaced_and_deleted() {
     assert_eq!(postgres.texts(show), ["it's \"x\" 1 1"]);
     let seen = "SELECT concat_ws(' ', id, tags, price) FROM seen ORDER BY id";
     assert_eq!(postgres.texts(seen), ["1 {a,NULL} 2.50", "2 0.00"]);
+}
+
+#[test]
+fn a_table_is_read_once_and_joined() {
+    let postgres = Postgres::start();
+    postgres.run("CREATE SCHEMA shop; CREATE TABLE shop.places (id bigint PRIMARY KEY, \"the name\" text, price numeric(10, 2), ratio double precision, is_open boolean, opened timestamp, seen timestamptz, day date, tags text[], other bytea);
+        INSERT INTO shop.places VALUES (1, E'it''s \"x\"\\n', 2.50, 0.1, true, '2026-11-29 20:35:00.25', '2026-11-29 20:35:00+02', '2026-11-29', '{a,NULL}', 'x'), (2, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)");
+    let jdbc = format!(
+        "'connector' = 'jdbc', 'url' = 'jdbc:postgresql://127.0.0.1:{}/postgres', 'username' = 'postgres', 'password' = 'p@ss/word'",
+        postgres.port
+    );
+    let columns = "id BIGINT, `the name` STRING, price DECIMAL(10, 2), ratio DOUBLE, is_open BOOLEAN, opened TIMESTAMP(3), seen TIMESTAMP_LTZ(3), day DATE, tags ARRAY<STRING>";
+    let script = |columns: &str, table: &str| {
+        format!(
+            "CREATE TABLE sales (place BIGINT) WITH ('connector' = 'kafka', 'topic' = 'sales', 'format' = 'json');
+             CREATE TABLE places ({columns}) WITH ({jdbc}, 'table-name' = '{table}');
+             CREATE TABLE out (place BIGINT, {columns}) WITH ('connector' = 'kafka', 'topic' = 'out', 'format' = 'json');
+             INSERT INTO out SELECT s.place, p.* FROM sales AS s JOIN places AS p ON s.place = p.id;"
+        )
+    };
+    let read = parsed(&script(columns, "shop.places")).unwrap();
+    let mut driver = tidegate::testing::Driver::new(move |ssc: &StreamingContext| ssc.sql(&read));
+    let written = driver
+        .batch("sales 0 | - | {\"place\":1}\nsales 0 | - | {\"place\":2}\nsales 0 | - | {\"place\":3}\n")
+        .unwrap();
+    expect_test::expect![[r#"
+        out | - | {"place":1,"id":1,"the name":"it's \"x\"\n","price":2.50,"ratio":0.1,"is_open":true,"opened":"2026-11-29T20:35:00.250Z","seen":"2026-11-29T18:35:00Z","day":"2026-11-29","tags":["a",null]}
+        out | - | {"place":2,"id":2,"the name":null,"price":null,"ratio":null,"is_open":null,"opened":null,"seen":null,"day":null,"tags":null}
+    "#]].assert_eq(&written.to_string());
+    let mut told = String::new();
+    for (columns, table) in [
+        (columns, "shop.nowhere"),
+        ("id BIGINT, missing STRING", "shop.places"),
+        ("id BIGINT, `the name` BIGINT", "shop.places"),
+        ("id BIGINT, price BIGINT NOT NULL", "shop.places"),
+        ("id BIGINT, other BYTES", "shop.places"),
+    ] {
+        let said = mistakes(&script(columns, table)).replace(&postgres.port.to_string(), "PORT");
+        told += &format!(
+            "{}\n\n",
+            said.lines().filter(|line| !line.contains('|')).collect::<Vec<_>>().join("\n")
+        );
+    }
+    assert!(!told.contains("p@ss"), "{told}");
+    expect_test::expect![[r#"
+        q.sql:2:27: table `places`: Postgres at 127.0.0.1:PORT/postgres: relation "shop.nowhere" does not exist
+          next: correct 'url', 'table-name', 'username' and 'password', or the columns
+
+        q.sql:2:27: table `places`: Postgres at 127.0.0.1:PORT/postgres: column "missing" does not exist
+          next: correct 'url', 'table-name', 'username' and 'password', or the columns
+
+        q.sql:2:27: table `places`: row 1: field `the name` at byte 19: expected an integer, found a string
+          next: correct 'url', 'table-name', 'username' and 'password', or the columns
+
+        q.sql:2:27: table `places`: row 1: field `price` at byte 16: 2.50 is no integer
+          next: correct 'url', 'table-name', 'username' and 'password', or the columns
+
+        q.sql:2:27: table `places`: column `other` is BYTES, which cannot be read from a database
+          next: leave the column out
+
+    "#]].assert_eq(&told);
 }

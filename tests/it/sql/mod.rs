@@ -1,6 +1,7 @@
 //! Scripts of SQL, batch by batch: what they write, and what is said of their mistakes.
 
 mod aggregates;
+mod as_of;
 mod clock;
 mod csv;
 mod distinct;
@@ -17,6 +18,7 @@ mod over;
 mod ranks;
 mod sessions;
 mod stateless;
+mod static_joins;
 mod upsert;
 mod windows;
 

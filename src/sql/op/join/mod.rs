@@ -13,10 +13,12 @@ mod plan;
 mod recompute;
 mod side;
 mod singles;
+mod table;
 #[cfg(test)]
 mod tests;
 mod time;
 
 pub use operator::Join;
 pub use plan::{JoinKind, JoinPlan, JoinSide};
+pub use table::{AsOf, AsOfPlan, AsOfStores, StaticJoin, StaticTable};
 pub use time::{JoinTime, Side};

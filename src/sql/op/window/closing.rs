@@ -55,6 +55,14 @@ impl Closing {
         self.time.heard(marks);
     }
 
+    /// The watermark before the batch.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn watermark(&mut self, cx: &mut Context<'_>) -> Result<Option<i64>> {
+        Ok(self.time.before(cx)?.time.get())
+    }
+
     /// Rows without those of windows that were closed when the batch began; `ends` has the end of the window of each, milliseconds.
     ///
     /// # Errors

@@ -4,18 +4,44 @@
 
 use super::{column_name, columns_of, expr_text};
 use crate::sql::{
+    connector::bounded::bytes_of,
     op::{JoinKind, JoinSide, JoinTime, Side},
-    plan::{stream_plan::StreamNode, windows::length},
+    plan::{
+        stream_plan::{StaticRows, StreamNode, StreamOperator},
+        windows::length,
+    },
 };
+use arrow::datatypes::SchemaRef;
 use datafusion_physical_expr::PhysicalExpr;
 use std::sync::Arc;
 
-pub(super) fn line(
+/// The line of a join of any kind.
+pub(super) fn line_of(operator: &StreamOperator, inputs: &[&StreamNode]) -> String {
+    let schemas: Vec<&SchemaRef> = inputs.iter().map(|input| &input.schema).collect();
+    match operator {
+        StreamOperator::Join { name, kind, sides, condition, .. } => {
+            line(&format!("Join {name}"), *kind, sides, condition.as_ref(), &schemas)
+        }
+        StreamOperator::AsOf { name, kind, sides, condition, times, .. } => {
+            let line = line(&format!("AsOf {name}"), *kind, sides, condition.as_ref(), &schemas);
+            let [time, since] = [0, 1].map(|side| column_name(schemas.get(side).copied(), times[side]));
+            format!("{line}, {since} as of {time}")
+        }
+        StreamOperator::StaticJoin { table, kind, sides, condition, .. } => {
+            let of_table = table.rows.schema();
+            let schemas: Vec<&SchemaRef> = schemas.into_iter().chain([&of_table]).collect();
+            line(&format!("StaticJoin {}", table.name), *kind, sides, condition.as_ref(), &schemas)
+        }
+        _ => String::new(),
+    }
+}
+
+fn line(
     name: &str,
     kind: JoinKind,
     sides: &[JoinSide; 2],
     condition: Option<&Arc<dyn PhysicalExpr>>,
-    inputs: &[&StreamNode],
+    inputs: &[&SchemaRef],
 ) -> String {
     let kind = match kind {
         JoinKind::Inner => "inner",
@@ -25,13 +51,40 @@ pub(super) fn line(
         JoinKind::Anti => "rows of the first input without a partner",
         JoinKind::Mark => "rows of the first input, and whether they have a partner",
     };
-    let column =
-        |side: usize, column: usize| column_name(inputs.get(side).map(|input| &input.schema), column);
+    let column = |side: usize, column: usize| column_name(inputs.get(side).copied(), column);
     let keys = sides[0].keys.iter().zip(&sides[1].keys);
     let keys: Vec<_> = keys.map(|(a, b)| format!("{} = {}", column(0, *a), column(1, *b))).collect();
     let condition =
         condition.map_or_else(String::new, |condition| format!(" where {}", expr_text(condition)));
-    format!("Join {name}: {kind}, {}{condition}", keys.join(" and "))
+    let keys = if keys.is_empty() { "every row".to_owned() } else { keys.join(" and ") };
+    format!("{name}: {kind}, {keys}{condition}")
+}
+
+/// What is kept of a stream and of the versions that its rows look at.
+pub(super) fn of_versions(
+    kind: JoinKind,
+    sides: &[JoinSide; 2],
+    times: [usize; 2],
+    inputs: &[&StreamNode],
+) -> Vec<String> {
+    let schema = |side: usize| inputs.get(side).map(|input| &input.schema);
+    let [time, since] = [0, 1].map(|side| column_name(schema(side), times[side]));
+    let alone = if kind == JoinKind::Left { ", also without a version" } else { "" };
+    vec![
+        format!("a row leaves when the watermark of both inputs passes {time}{alone}"),
+        format!("state: rows of the first input, kept until the watermark passes {time}"),
+        format!(
+            "state: versions of the second input per {}, kept until the watermark passes {since} of the next one",
+            columns_of(schema(1), &sides[1].keys)
+        ),
+    ]
+}
+
+/// What is in memory of a table that is read once.
+pub(super) fn of_table(table: &StaticRows) -> String {
+    let (rows, bytes) = (table.rows.num_rows(), bytes_of(&table.rows));
+    let rows = if rows == 1 { "1 row".to_owned() } else { format!("{rows} rows") };
+    format!("in memory: {rows} of table {}, {bytes} bytes", table.name)
 }
 
 pub(super) fn facts(

@@ -56,7 +56,8 @@ pub(super) fn leaves(node: &StreamNode) -> Option<&'static str> {
     let windows = node.operator.state().and_then(|state| state.windows)?;
     match (&node.operator, windows.gives) {
         (StreamOperator::Over { .. }, _) => Some("a row leaves when the watermark has passed it"),
-        (StreamOperator::Deduplicate { .. }, _) => None,
+        // Of a join with versions its own facts say it.
+        (StreamOperator::Deduplicate { .. } | StreamOperator::AsOf { .. }, _) => None,
         (_, Gives::Finals) => Some("a row leaves when its window closes"),
         (_, Gives::Updates) => Some("a row leaves at each batch that changes it"),
     }

@@ -3,6 +3,9 @@
 //! Owns the form of a join. Knows no operator's code. Invariants: the first side is the one whose rows are kept without a partner; what a
 //! row meets by are columns of its input; a relation is only said to grow if no row of it is ever taken back.
 
+mod as_of;
+mod static_join;
+
 use super::{Lower, Relation, below::unalias, bounds::Timed, is_true, is_volatile};
 use crate::{
     operator::Gives,
@@ -18,7 +21,8 @@ use crate::{
         },
     },
 };
-use arrow::datatypes::{DataType, Field, FieldRef};
+use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef};
+use as_of::as_of_time;
 use datafusion_common::{
     DFSchema, JoinType, NullEquality,
     tree_node::{Transformed, TreeNode, TreeNodeRecursion},
@@ -30,6 +34,7 @@ use datafusion_physical_expr::{
     PhysicalExpr, create_physical_expr,
     expressions::{CastExpr, Column},
 };
+use static_join::is_static;
 use std::sync::Arc;
 
 /// One side: a node whose first columns are those of the relation.
@@ -43,20 +48,17 @@ pub(super) struct Keyed {
 impl Lower<'_> {
     /// Rows of two relations with equal keys.
     pub(super) fn join(&mut self, join: &Join) -> SqlResult<Relation> {
-        let (kind, is_swapped) = match join.join_type {
-            JoinType::Inner => (JoinKind::Inner, false),
-            JoinType::Left => (JoinKind::Left, false),
-            JoinType::Right => (JoinKind::Left, true),
-            JoinType::Full => (JoinKind::Full, false),
-            JoinType::LeftSemi => (JoinKind::Semi, false),
-            JoinType::RightSemi => (JoinKind::Semi, true),
-            JoinType::LeftAnti => (JoinKind::Anti, false),
-            JoinType::RightAnti => (JoinKind::Anti, true),
-            JoinType::LeftMark => (JoinKind::Mark, false),
-            JoinType::RightMark => (JoinKind::Mark, true),
-        };
+        let (kind, is_swapped) = kind_of(join.join_type);
         if join.null_aware {
             return Err(self.not_in());
+        }
+        if is_static(&join.left) || is_static(&join.right) {
+            return self.static_join(join);
+        }
+        if let Some(filter) = &join.filter
+            && let Some(time) = as_of_time(filter)
+        {
+            return self.as_of(join, filter, time);
         }
         if join.on.is_empty() {
             return Err(self.without_equality(join));
@@ -72,7 +74,8 @@ impl Lower<'_> {
         let a = self.keyed(&first, &on_first, true)?;
         let b = self.keyed(&second, &on_second, kind.gives_pairs() || filter.is_some())?;
         let schema = first.schema.join(&second.schema).map_err(|e| self.refused(&plain_text(&e)))?;
-        let condition = filter.map(|filter| self.pair_condition(filter, &schema, [&a, &b])).transpose()?;
+        let of_pair = [&a, &b].map(|side| (self.node(side.node).schema.clone(), side.columns));
+        let condition = filter.map(|filter| self.pair_condition(filter, &schema, &of_pair)).transpose()?;
         let is_repeatable = ![a.node, b.node].iter().any(|node| self.is_volatile_below(*node));
         if !is_repeatable || condition.as_ref().is_some_and(is_volatile) {
             return Err(self.volatile_mistake("below a join"));
@@ -97,7 +100,7 @@ impl Lower<'_> {
             is_unique: is_unique(side, of),
         });
         let properties = self.join_properties(kind, [&a, &b], &of_both, &sides, time);
-        let fields = self.join_fields(kind, [&a, &b], join);
+        let fields = Self::join_fields(kind, &of_pair, join);
         let inputs = vec![a.node, b.node];
         let name = self.state_name("join");
         let nulls_match = join.null_equality == NullEquality::NullEqualsNull;
@@ -177,12 +180,12 @@ impl Lower<'_> {
         Ok(Keyed { node: self.calc(relation, computed), columns, keys })
     }
 
-    /// A condition over the columns of both sides.
-    pub(super) fn pair_condition(
+    /// A condition over the columns of both sides: of each the first ones of a schema.
+    fn pair_condition(
         &self,
         filter: &Expr,
         schema: &DFSchema,
-        [a, b]: [&Keyed; 2],
+        [(a, of_first), (b, _)]: &[(SchemaRef, usize); 2],
     ) -> SqlResult<Arc<dyn PhysicalExpr>> {
         self.check_subqueries(filter)?;
         let failed = |e: datafusion_common::DataFusionError| self.refused(&plain_text(&e));
@@ -192,9 +195,9 @@ impl Lower<'_> {
         let over_pair = over_schema.transform_down(|expr| {
             let Some(column) = expr.downcast_ref::<Column>() else { return Ok(Transformed::no(expr)) };
             let at = column.index();
-            let field = match at.checked_sub(a.columns) {
-                None => self.node(a.node).schema.field(at),
-                Some(at) => self.node(b.node).schema.field(at),
+            let field = match at.checked_sub(*of_first) {
+                None => a.field(at),
+                Some(at) => b.field(at),
             };
             let wanted = schema.field(at).data_type();
             let plain: Arc<dyn PhysicalExpr> = Arc::new(Column::new(field.name(), at));
@@ -223,9 +226,9 @@ impl Lower<'_> {
         (a, b)
     }
 
-    pub(super) fn join_fields(&self, kind: JoinKind, [a, b]: [&Keyed; 2], join: &Join) -> Vec<FieldRef> {
-        let of = |side: &Keyed, can_be_absent: bool| -> Vec<FieldRef> {
-            let fields = self.node(side.node).schema.fields().iter().take(side.columns);
+    fn join_fields(kind: JoinKind, [a, b]: &[(SchemaRef, usize); 2], join: &Join) -> Vec<FieldRef> {
+        let of = |(schema, columns): &(SchemaRef, usize), can_be_absent: bool| -> Vec<FieldRef> {
+            let fields = schema.fields().iter().take(*columns);
             fields
                 .map(|field| {
                     let is_nullable = field.is_nullable() || can_be_absent;
@@ -362,5 +365,21 @@ impl Lower<'_> {
                 .because("EXISTS and IN become joins only as conditions of WHERE, with equalities of columns of both queries")
                 .next("write it as a condition of WHERE, or as a LEFT JOIN")
         })
+    }
+}
+
+/// Which rows a join gives, and whether the second relation is the one that stays.
+fn kind_of(join_type: JoinType) -> (JoinKind, bool) {
+    match join_type {
+        JoinType::Inner => (JoinKind::Inner, false),
+        JoinType::Left => (JoinKind::Left, false),
+        JoinType::Right => (JoinKind::Left, true),
+        JoinType::Full => (JoinKind::Full, false),
+        JoinType::LeftSemi => (JoinKind::Semi, false),
+        JoinType::RightSemi => (JoinKind::Semi, true),
+        JoinType::LeftAnti => (JoinKind::Anti, false),
+        JoinType::RightAnti => (JoinKind::Anti, true),
+        JoinType::LeftMark => (JoinKind::Mark, false),
+        JoinType::RightMark => (JoinKind::Mark, true),
     }
 }

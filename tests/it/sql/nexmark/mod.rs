@@ -46,7 +46,7 @@ enum State {
 /// The state of each query.
 fn state(query: u32) -> State {
     match query {
-        6 | 13 => Refused,
+        6 => Refused,
         _ => Runs,
     }
 }
