@@ -86,11 +86,8 @@ fn line(node: &StreamNode, inputs: &[&StreamNode]) -> String {
         }
         StreamOperator::Versions { table } => format!("Versions {}: {}", table.name, names(&node.schema)),
         StreamOperator::Calc { predicate, columns } => {
-            let columns: Vec<_> = columns
-                .iter()
-                .zip(node.schema.fields())
-                .map(|(expr, field)| named(expr, field.name()))
-                .collect();
+            let columns = columns.iter().zip(node.schema.fields());
+            let columns: Vec<_> = columns.map(|(expr, field)| named(expr, field.name())).collect();
             let columns = columns.join(", ");
             match predicate {
                 Some(predicate) => format!("Calc: {columns} where {}", expr_text(predicate)),

@@ -3,19 +3,21 @@
 //! Owns the table, by key. Knows no store and no source. Invariants: a row of the stream keeps its weight and its timestamp in all that is made
 //! of it, so rows that are taken back take back the same; marks of event time go on.
 
-use super::super::{
-    pairs::{Condition, ROWS_PER_CHUNK},
-    plan::{JoinPlan, Singles},
-    singles::single_columns,
-    time::Side,
-};
 use crate::{
     error::Result,
     operator::{Context, Operator, Port},
     record::{Chunk, Stamps},
     sql::{
         Delta, Payload,
-        op::exchange::{batch, failed, stamped},
+        op::{
+            exchange::{batch, failed, stamped},
+            join::{
+                pairs::{Condition, ROWS_PER_CHUNK},
+                plan::{JoinPlan, Singles},
+                singles::single_columns,
+                time::Side,
+            },
+        },
         rows::KeyTable,
     },
 };

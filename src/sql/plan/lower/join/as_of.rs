@@ -4,7 +4,7 @@
 //! code. Invariants: each row of the stream meets one version at most, so its key is that of what leaves; conditions on the table decide
 //! after the version has been found.
 
-use super::{Keyed, Lower, Relation, unalias};
+use super::keyed::Keyed;
 use crate::{
     operator::Gives,
     sql::{
@@ -12,6 +12,7 @@ use crate::{
         catalog::{AS_OF, ClockFunction, TableScanSource},
         op::{JoinKind, JoinSide, WindowEnds},
         plan::{
+            lower::{Lower, Relation, below::unalias, is_volatile},
             mistakes::plain_text,
             place::place_of_join,
             stream_plan::{ClosingWindows, Properties, StreamNodeId, StreamOperator, TableRows},
@@ -135,7 +136,7 @@ impl Lower<'_> {
         let condition =
             conjunction(rest).map(|rest| self.pair_condition(&rest, &schema, &of_pair)).transpose()?;
         let condition = both(condition, self.of_version(&table, &kept, a.columns)?);
-        if condition.as_ref().is_some_and(super::is_volatile) {
+        if condition.as_ref().is_some_and(is_volatile) {
             return Err(self.volatile_mistake("below a join"));
         }
         let before = self.node(a.node).properties.clone();

@@ -3,7 +3,7 @@
 //! Owns which relations those are, which side of a join they can be, and their rows. Knows no operator's code and no file. Invariants: the
 //! first side is the stream, whose rows keep their times and keys; a table is read once for all queries of a plan.
 
-use super::{Keyed, Lower, Relation, is_true, is_volatile};
+use super::keyed::Keyed;
 use crate::{
     error::Error,
     sql::{
@@ -12,6 +12,7 @@ use crate::{
         connector::bounded,
         op::{CalcPlan, JoinKind, JoinSide},
         plan::{
+            lower::{Lower, Relation, is_true, is_volatile},
             mistakes::plain_text,
             place::place_of_join,
             stream_plan::{Properties, StaticRows, StreamNodeId, StreamOperator, StreamPlan},
