@@ -86,11 +86,8 @@ fn line(node: &StreamNode, inputs: &[&StreamNode]) -> String {
         }
         StreamOperator::Versions { table } => format!("Versions {}: {}", table.name, names(&node.schema)),
         StreamOperator::Calc { predicate, columns } => {
-            let columns: Vec<_> = columns
-                .iter()
-                .zip(node.schema.fields())
-                .map(|(expr, field)| named(expr, field.name()))
-                .collect();
+            let columns = columns.iter().zip(node.schema.fields());
+            let columns: Vec<_> = columns.map(|(expr, field)| named(expr, field.name())).collect();
             let columns = columns.join(", ");
             match predicate {
                 Some(predicate) => format!("Calc: {columns} where {}", expr_text(predicate)),
@@ -113,8 +110,11 @@ fn line(node: &StreamNode, inputs: &[&StreamNode]) -> String {
         }
         StreamOperator::Aggregate { name, keys, calls, .. } => {
             let calls: Vec<_> = calls.iter().map(|call| call.name.as_str()).collect();
-            let by = format!(" by {}", first_columns(&node.schema, keys.len()));
-            let by = if keys.is_empty() { "" } else { &by };
+            let by = if keys.is_empty() {
+                String::new()
+            } else {
+                format!(" by {}", first_columns(&node.schema, keys.len()))
+            };
             let calls = if calls.is_empty() { "distinct".to_owned() } else { calls.join(", ") };
             format!("Aggregate {name}: {calls}{by}")
         }

@@ -169,9 +169,9 @@ fn a_row_that_is_deleted_is_valid_no_more() {
     "#]],
     );
     let of_record = |since: i64, value: &str| format!("r 1 | {{\"code\":1}} | {value} | @{since}\n");
-    let ticks: String = (0..3)
+    let ticks = (0..3)
         .map(|at| format!("o {at} | - | {{\"id\":0,\"currency\":null,\"ts\":40}}\nr {at} | {{\"code\":9{at}}} | {{\"rate\":0}} | @40\n"))
-        .collect();
+        .collect::<Vec<_>>().concat();
     let deleted = of_record(10, "{\"rate\":10}") + &of_record(20, "-") + &of_record(30, "{\"rate\":12}");
     let orders: String = [5, 15, 25, 31].iter().map(|ts| order(*ts, "1", *ts)).collect();
     gives(
@@ -296,9 +296,9 @@ fn changes_of_a_database_are_versions() {
         a = row(10, 10),
         b = row(11, 20)
     );
-    let ticks: String = (0..3)
+    let ticks = (0..3)
         .map(|at| format!("o {at} | - | {{\"id\":0,\"currency\":null,\"ts\":40}}\nr {at} | - | {{\"before\":null,\"after\":{{\"code\":9{at},\"rate\":0,\"since\":40}},\"op\":\"c\"}}\n"))
-        .collect();
+        .collect::<Vec<_>>().concat();
     let orders = order(1, "1", 9) + &order(2, "1", 19) + &order(3, "1", 20);
     gives(
         &query,

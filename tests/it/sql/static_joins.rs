@@ -326,7 +326,7 @@ fn a_table_that_was_changed_is_read_anew_at_the_next_start() {
     let text = script(folder.path(), query, "json");
     let settings = Settings { state_partitions: 2, ..Settings::default() };
     let mut driver = tidegate::testing::Driver::with(settings, move |ssc: &StreamingContext| {
-        ssc.sql(&parsed(&text).unwrap())
+        ssc.sql(&parsed(&text).unwrap());
     });
     let sale = "sales 0 | - | {\"place\":1,\"cents\":1}\n";
     assert_eq!(driver.batch(sale).unwrap().to_string(), "out | - | {\"cents\":1,\"name\":\"quay\"}\n");
@@ -362,13 +362,14 @@ fn rows_in_memory_are_told() {
              1  select  <- 0
              2  lookup  <- 1
              3  insert out  <- 2
-    "#]].assert_eq(&format!("topology:\n{}", script.topology()));
+    "#]]
+    .assert_eq(&format!("topology:\n{}", script.topology()));
 }
 
 #[test]
 fn what_such_a_join_cannot_be_is_refused() {
     let folder = folder();
-    let large: String = (0..1_001).map(|n| format!("{n},x,1\n")).collect();
+    let large = (0..1_001).map(|n| format!("{n},x,1\n")).collect::<Vec<_>>().concat();
     fs::write(folder.path().join("large.csv"), large).unwrap();
     let mut told = String::new();
     for query in [
@@ -481,8 +482,10 @@ fn a_driver_of_threads_gives_the_same() {
     let text = script(folder.path(), "SELECT cents, name FROM sales JOIN places ON place = id", "json");
     let settings = Settings { threads: 3, state_partitions: 4, ..Settings::default() };
     let mut driver = driver_with(settings, &text);
-    let sales: String =
-        (0..200).map(|n| format!("sales {} | - | {{\"place\":{},\"cents\":{n}}}\n", n % 3, n % 5)).collect();
+    let sales: String = (0..200)
+        .map(|n| format!("sales {} | - | {{\"place\":{},\"cents\":{n}}}\n", n % 3, n % 5))
+        .collect::<Vec<_>>()
+        .concat();
     let written = driver.batch(&sales).unwrap().to_string();
     assert_eq!(written.lines().count(), 160, "two rows of place 2, one of 1 and of 4, none of the others");
 }

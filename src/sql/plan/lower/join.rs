@@ -4,8 +4,10 @@
 //! row meets by are columns of its input; a relation is only said to grow if no row of it is ever taken back.
 
 mod as_of;
+mod keyed;
 mod static_join;
-mod tables;
+
+use keyed::Keyed;
 
 use super::{Lower, Relation, below::unalias, bounds::Timed, is_true, is_volatile};
 use crate::{
@@ -17,12 +19,13 @@ use crate::{
             mistakes::plain_text,
             place::{place_of_join, place_of_subquery},
             placement::lies_by,
-            stream_plan::{Properties, StreamNodeId, StreamOperator, WindowEnd},
+            stream_plan::{Properties, StreamOperator, WindowEnd},
             types::plain,
         },
     },
 };
 use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef};
+use as_of::as_of_time;
 use datafusion_common::{
     DFSchema, JoinType, NullEquality,
     tree_node::{Transformed, TreeNode, TreeNodeRecursion},
@@ -34,16 +37,8 @@ use datafusion_physical_expr::{
     PhysicalExpr, create_physical_expr,
     expressions::{CastExpr, Column},
 };
+use static_join::is_static;
 use std::sync::Arc;
-use tables::{as_of_time, is_static};
-
-/// One side: a node whose first columns are those of the relation.
-pub(super) struct Keyed {
-    pub node: StreamNodeId,
-    /// How many of its columns are kept.
-    pub columns: usize,
-    pub keys: Vec<usize>,
-}
 
 impl Lower<'_> {
     /// Rows of two relations with equal keys.

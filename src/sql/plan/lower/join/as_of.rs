@@ -4,14 +4,15 @@
 //! code. Invariants: each row of the stream meets one version at most, so its key is that of what leaves; conditions on the table decide
 //! after the version has been found.
 
-use super::{Keyed, Lower, Relation, tables::as_of_time, unalias};
+use super::keyed::Keyed;
 use crate::{
     operator::Gives,
     sql::{
         SqlError, SqlResult, TableDefinition,
-        catalog::{ClockFunction, TableScanSource},
+        catalog::{AS_OF, ClockFunction, TableScanSource},
         op::{JoinKind, JoinSide, WindowEnds},
         plan::{
+            lower::{Lower, Relation, below::unalias, is_volatile},
             mistakes::plain_text,
             place::place_of_join,
             stream_plan::{ClosingWindows, Properties, StreamNodeId, StreamOperator, TableRows},
@@ -38,6 +39,14 @@ use std::sync::Arc;
 
 /// When rows leave: at each millisecond.
 const ENDS: WindowEnds = WindowEnds { step_ms: 1, offset_ms: 0 };
+
+/// The time of which a condition says that the second relation is looked at as of it.
+pub(super) fn as_of_time(filter: &Expr) -> Option<&Expr> {
+    split_conjunction(filter).into_iter().find_map(|part| match part {
+        Expr::ScalarFunction(call) if call.func.name() == AS_OF => call.args.first(),
+        _ => None,
+    })
+}
 
 /// The table and what is taken of its versions.
 struct Table {
@@ -127,7 +136,7 @@ impl Lower<'_> {
         let condition =
             conjunction(rest).map(|rest| self.pair_condition(&rest, &schema, &of_pair)).transpose()?;
         let condition = both(condition, self.of_version(&table, &kept, a.columns)?);
-        if condition.as_ref().is_some_and(super::is_volatile) {
+        if condition.as_ref().is_some_and(is_volatile) {
             return Err(self.volatile_mistake("below a join"));
         }
         let before = self.node(a.node).properties.clone();

@@ -3,14 +3,16 @@
 //! Owns which relations those are, which side of a join they can be, and their rows. Knows no operator's code and no file. Invariants: the
 //! first side is the stream, whose rows keep their times and keys; a table is read once for all queries of a plan.
 
-use super::{Keyed, Lower, Relation, is_true, is_volatile, tables::is_static};
+use super::keyed::Keyed;
 use crate::{
     error::Error,
     sql::{
         SqlError, SqlResult,
+        catalog::TableScanSource,
         connector::bounded,
         op::{CalcPlan, JoinKind, JoinSide},
         plan::{
+            lower::{Lower, Relation, is_true, is_volatile},
             mistakes::plain_text,
             place::place_of_join,
             stream_plan::{Properties, StaticRows, StreamNodeId, StreamOperator, StreamPlan},
@@ -34,6 +36,20 @@ struct Table {
     keys: Vec<usize>,
     /// The columns that it declares as its key, if they are there.
     unique_key: Option<Vec<usize>>,
+}
+
+/// Whether a relation is made of a table that is read once, and of nothing else.
+pub(super) fn is_static(plan: &LogicalPlan) -> bool {
+    match plan {
+        LogicalPlan::TableScan(scan) => scan
+            .source
+            .downcast_ref::<TableScanSource>()
+            .is_some_and(|source| bounded::is_bounded(&source.definition)),
+        LogicalPlan::SubqueryAlias(alias) => is_static(&alias.input),
+        LogicalPlan::Filter(filter) => is_static(&filter.input),
+        LogicalPlan::Projection(projection) => is_static(&projection.input),
+        _ => false,
+    }
 }
 
 impl Lower<'_> {

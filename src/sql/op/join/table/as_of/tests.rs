@@ -56,5 +56,5 @@ fn the_bytes_of_rows_and_versions_are_durable() {
     assert_eq!(versions::row_of(&value).unwrap(), Some(&row[..]));
     assert_eq!(versions::row_of(&[]).unwrap(), None, "a version that says that there is no row");
     assert!(versions::row_of(&[2, 0]).is_err());
-    assert_eq!(row, [0, 1, b'a', 132, 4]);
+    assert_eq!(row, [1, 0, 1, b'a', 132, 4]);
 }
