@@ -141,6 +141,21 @@ class Streams(unittest.TestCase):
             with self.subTest(expected=expected):
                 self.assertEqual(self.given(build, rows), expected)
 
+    def test_two_windows_over_one_stream_need_a_name(self):
+        step = worlds.INTERVAL
+
+        def build(name):
+            def two(s):
+                again = s.map(lambda row: row).named(name) if name else s
+                return s.countByWindow(2 * step, step).union(again.countByWindow(3 * step, step))
+
+            return two
+
+        self.assertEqual(self.given(build("long"), [[1, 2], [3], []]), [[2, 2], [3, 3], [1, 3]])
+        with self.assertRaises(tidegate.ConfigError) as caught:
+            self.given(build(None), [[1]])
+        self.assertIn('name one of them: `.named("...")`', str(caught.exception))
+
     def test_a_window_that_is_no_multiple_of_the_interval_is_refused(self):
         with World() as world:
             stream = world.ssc.queueStream([[1]])

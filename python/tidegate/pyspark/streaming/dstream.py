@@ -309,7 +309,8 @@ class DStream(Generic[T]):
         if invFunc is not None:
             self._ssc._must_checkpoint = "reduceByKeyAndWindow"
         length, slide = self._window(windowDuration, slideDuration)
-        invFunc = invFunc if _is_inverted(length, slide) else None
+        if filterFunc is None and not _is_inverted(length, slide):
+            invFunc = None
         return self._then(
             lambda at: self._stream.reduce_by_key_and_window(func, invFunc, length, slide, filterFunc, at), slide
         )
