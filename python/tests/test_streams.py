@@ -271,7 +271,7 @@ class Outputs(unittest.TestCase):
         self.assertEqual((whole.timestamp_ms, whole.headers, whole.topic), (7_000, [("h", b"1"), ("z", None)], "out"))
 
     def test_listeners_are_told(self):
-        told = []
+        told, submitted = [], []
 
         class Listener(StreamingListener):
             def onStreamingStarted(self, streamingStarted):
@@ -281,6 +281,10 @@ class Outputs(unittest.TestCase):
                 info = batchCompleted.batchInfo()
                 told.append(("completed", info.numRecords(), info.processingDelay() >= 0, len(info.outputOperationInfos())))
 
+            def onBatchSubmitted(self, batchSubmitted):
+                info = batchSubmitted.batchInfo()
+                submitted.append((info.batchTime().milliseconds() > 0, info.processingDelay(), info.totalDelay()))
+
         with World() as world:
             world.ssc.queueStream([[1, 2]]).foreachRDD(lambda rdd: None)
             world.ssc.addStreamingListener(Listener())
@@ -288,6 +292,7 @@ class Outputs(unittest.TestCase):
             while not any(event[0] == "completed" for event in told) and not world.ssc.awaitTerminationOrTimeout(0.02):
                 pass
         self.assertEqual(told[:2], [("started", True), ("completed", 2, True, 1)])
+        self.assertEqual(submitted[0], (True, -1, -1))
 
 
 class Contexts(unittest.TestCase):

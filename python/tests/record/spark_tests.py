@@ -30,8 +30,13 @@ REASONS = {
     "BasicOperationTests.test_mapPartitions": QUEUE,
     "BasicOperationTests.test_failed_func_with_resetting_failure": "a function that fails ends the program; PySpark loses the batch and goes on",
     "WindowFunctionTests.test_count_by_value_and_window": "the same rows in another order",
+    "StreamingListenerTests.test_batch_info_reports": "records of queues are counted here, and outputs have a duration instead of start and end",
     "CheckpointTests.test_transform_function_serializer_failure": "functions are not pickled, so one may use the SparkContext",
     "CheckpointTests.test_get_or_create_and_get_active_or_create": "`getOrCreate` always calls its function",
+}
+#: Why a test passes at some times only.
+SOMETIMES = {
+    "WindowFunctionTests.test_reduce_by_key_and_window_with_none_invFunc": "window instants are multiples of the slide since the epoch: it passes if the program begins at one",
 }
 
 
@@ -75,16 +80,17 @@ def main():
             for test in tests_in(folder / f"{file}.py"):
                 if names and not any(name in test for name in names):
                     continue
-                failure, reason = run(folder, file, test), REASONS.get(test)
+                failure, reason, depends = run(folder, file, test), REASONS.get(test), SOMETIMES.get(test)
                 print(test, "passes" if failure is None else "fails", flush=True)
-                if failure is not None and (names or reason is None):
+                if failure is not None and (names or (reason or depends) is None):
                     print(failure[-3000:], file=sys.stderr)
-                if (failure is None) != (reason is None):
+                if depends is None and (failure is None) != (reason is None):
                     wrong.append(test)
-                rows.append(f"| `{test}` | {'passes' if reason is None else 'no: ' + reason} |\n")
+                state = f"at times: {depends}" if depends else "passes" if reason is None else f"no: {reason}"
+                rows.append(f"| `{test}` | {state} |\n")
     if not names and not wrong:
-        passed = len(rows) - len(REASONS)
-        text = f"{passed} of {len(rows)} pass:\n\n| test | state |\n|---|---|\n" + "".join(rows)
+        passed = len(rows) - len(REASONS) - len(SOMETIMES)
+        text = f"{passed} of {len(rows)} pass, {len(SOMETIMES)} at times:\n\n| test | state |\n|---|---|\n" + "".join(rows)
         before, rest = DOCS.read_text().split(BEGIN)
         DOCS.write_text(before + BEGIN + text + END + rest.split(END)[1])
     print(f"{len(rows) - len(wrong)} as expected, {len(wrong)} not: {', '.join(wrong)}")
