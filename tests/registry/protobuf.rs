@@ -215,7 +215,7 @@ fn java_and_a_script_read_what_the_other_writes() {
         r#"{"id":7,"note":"","ns":[-1,300],"prices":{"x":1.5},"kind":"LARGE","at":"2026-01-02 03:04:05.006","paid":{"cents":9},"free":null,"lines":[{"text":"a"},{"text":""}]}"#,
     ];
     assert_eq!(sorted_texts(log.as_ref(), &format!("{name}-shown")), shown);
-    // What we write is byte for byte what Java wrote, but for the id: it is under another subject.
+    // What we write is what Java wrote.
     let copies: Vec<Vec<u8>> =
         values(log.as_ref(), &format!("{name}-copies"), "").into_iter().map(|(value, _)| value).collect();
     let read = peer::java("ProtobufPeer.java", &["read", set, "shop.Order", "7"], &peer::hex(&copies));

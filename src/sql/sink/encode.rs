@@ -247,13 +247,12 @@ impl Writers<'_> {
                 Ok(Writer::Protobuf(ProtobufWriter::new(&of.schema, self.fields, columns)?, None))
             }
             Format::ProtobufConfluent(of) => {
-                let schema = match &of.schema {
-                    Some(schema) => schema.clone(),
-                    None => {
-                        let taken: Vec<Field> =
-                            columns.iter().map(|column| self.fields[*column].clone()).collect();
-                        message_of(of.message.as_deref().unwrap_or(&self.table.name), &taken)?
-                    }
+                let schema = if let Some(schema) = &of.schema {
+                    schema.clone()
+                } else {
+                    let taken: Vec<Field> =
+                        columns.iter().map(|column| self.fields[*column].clone()).collect();
+                    message_of(of.message.as_deref().unwrap_or(&self.table.name), &taken)?
                 };
                 let writer = ProtobufWriter::new(&schema, self.fields, columns)?;
                 let registration = self.registration(&of.place, part, ToRegister::Protobuf(schema))?;

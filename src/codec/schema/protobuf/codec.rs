@@ -268,9 +268,10 @@ impl ProtobufWriter {
         let (id, schema) = registry.latest(subject)?;
         let found = ProtobufFile::of(&schema).and_then(|file| {
             let found = file.message_by_name(message)?;
-            match file.defines(&found) {
-                true => Ok(indexes::of(&found)),
-                false => Err(format!("`{message}` is a message of a file that it imports")),
+            if file.defines(&found) {
+                Ok(indexes::of(&found))
+            } else {
+                Err(format!("`{message}` is a message of a file that it imports"))
             }
         });
         match found {

@@ -314,7 +314,7 @@ impl<'t> Parser<'t> {
         while !self.takes('}')? {
             self.member(&mut message, depth)?;
         }
-        self.add_synthetic(&mut message);
+        add_synthetic(&mut message);
         Ok(message)
     }
 
@@ -544,25 +544,24 @@ impl<'t> Parser<'t> {
         }
         Ok(of)
     }
+}
 
-    /// Each `optional` of proto3 is alone in a oneof, behind those that are written.
-    #[expect(clippy::unused_self, reason = "it is a part of parsing")]
-    fn add_synthetic(&self, message: &mut DescriptorProto) {
-        for index in 0..message.field.len() {
-            if message.field[index].proto3_optional != Some(true) {
-                continue;
-            }
-            let mut name = format!("_{}", message.field[index].name());
-            let is_taken = |message: &DescriptorProto, name: &str| {
-                message.field.iter().any(|field| field.name() == name)
-                    || message.oneof_decl.iter().any(|oneof| oneof.name() == name)
-            };
-            while is_taken(message, &name) {
-                name.insert(0, 'X');
-            }
-            message.field[index].oneof_index = i32::try_from(message.oneof_decl.len()).ok();
-            message.oneof_decl.push(OneofDescriptorProto { name: Some(name), options: None });
+/// Each `optional` of proto3 is alone in a oneof, behind those that are written.
+fn add_synthetic(message: &mut DescriptorProto) {
+    for index in 0..message.field.len() {
+        if message.field[index].proto3_optional != Some(true) {
+            continue;
         }
+        let mut name = format!("_{}", message.field[index].name());
+        let is_taken = |message: &DescriptorProto, name: &str| {
+            message.field.iter().any(|field| field.name() == name)
+                || message.oneof_decl.iter().any(|oneof| oneof.name() == name)
+        };
+        while is_taken(message, &name) {
+            name.insert(0, 'X');
+        }
+        message.field[index].oneof_index = i32::try_from(message.oneof_decl.len()).ok();
+        message.oneof_decl.push(OneofDescriptorProto { name: Some(name), options: None });
     }
 }
 

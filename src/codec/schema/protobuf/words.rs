@@ -75,7 +75,7 @@ impl<'t> Words<'t> {
         let word = match first {
             c if c == '_' || c.is_ascii_alphabetic() => Word::Name(taken(&is_name)),
             c if c.is_ascii_digit() || (c == '.' && rest[1..].starts_with(|c: char| c.is_ascii_digit())) => {
-                Word::Number(self.number(rest))
+                Word::Number(number(rest))
             }
             '"' | '\'' => return self.text(first),
             c if c.is_ascii_punctuation() => Word::Symbol(c),
@@ -86,20 +86,6 @@ impl<'t> Words<'t> {
             _ => first.len_utf8(),
         };
         Ok((at, word))
-    }
-
-    /// Digits, a point, and an exponent with its sign.
-    #[expect(clippy::unused_self, reason = "it is a part of reading")]
-    fn number(&self, rest: &'t str) -> &'t str {
-        let is_hex = rest.starts_with("0x") || rest.starts_with("0X");
-        let mut before = ' ';
-        let end = rest.find(|c: char| {
-            let is_sign = !is_hex && matches!(before, 'e' | 'E') && matches!(c, '+' | '-');
-            let is_part = c == '.' || c == '_' || c.is_ascii_alphanumeric() || is_sign;
-            before = c;
-            !is_part
-        });
-        end.map_or(rest, |end| &rest[..end])
     }
 
     fn skip_blanks(&mut self) -> Result<(), Mistake> {
@@ -194,4 +180,17 @@ impl<'t> Words<'t> {
         self.at += length;
         Ok(())
     }
+}
+
+/// Digits, a point, and an exponent with its sign.
+fn number(rest: &str) -> &str {
+    let is_hex = rest.starts_with("0x") || rest.starts_with("0X");
+    let mut before = ' ';
+    let end = rest.find(|c: char| {
+        let is_sign = !is_hex && matches!(before, 'e' | 'E') && matches!(c, '+' | '-');
+        let is_part = c == '.' || c == '_' || c.is_ascii_alphanumeric() || is_sign;
+        before = c;
+        !is_part
+    });
+    end.map_or(rest, |end| &rest[..end])
 }

@@ -177,6 +177,12 @@ pub(super) fn low(value: u64) -> u32 {
     u32::from_le_bytes([a, b, c, d])
 }
 
+/// The low 64 bits of two's complement.
+#[inline]
+pub(super) fn low64(value: i128) -> u64 {
+    u64::try_from(value & i128::from(u64::MAX)).unwrap_or_default() // it is not negative, and has 64 bits
+}
+
 #[inline]
 pub(super) fn unzigzag(value: u64) -> i64 {
     (value >> 1).cast_signed() ^ -(value & 1).cast_signed()

@@ -7,7 +7,7 @@
 //! together; of a oneof the last one counts; items may be written one behind the other or not, whatever the schema says.
 
 use super::{
-    bytes::{BYTES, Cursor, Raw, wire_name},
+    bytes::{BYTES, Cursor, Raw, low64, wire_name},
     plan::{Absent, MapPlan, MessagePlan, Plan, Shape, Slot},
     scalar::{Default, Scalar},
 };
@@ -260,12 +260,12 @@ fn value(plan: &Plan, raw: Raw<'_>, at: usize, column: &mut ColumnBuilder) -> Re
             if value < *least || value > *most {
                 return Err(Fault::at(at, format!("{value} is not from {least} to {most}")));
             }
-            cells.push(bits(value));
+            cells.push(low64(value));
         }
-        (Plan::Float, Raw::Fixed32(value), Store::Float32(cells)) => cells.push(f32::from_bits(value)),
-        (Plan::Double, Raw::Fixed64(value), Store::Float64(cells)) => cells.push(f64::from_bits(value)),
+        (Plan::Float, Raw::Fixed32(value), Store::Float32(cells)) => cells.push(f32::from_low64(value)),
+        (Plan::Double, Raw::Fixed64(value), Store::Float64(cells)) => cells.push(f64::from_low64(value)),
         (Plan::Double, Raw::Fixed32(value), Store::Float64(cells)) => {
-            cells.push(f32::from_bits(value).into());
+            cells.push(f32::from_low64(value).into());
         }
         (Plan::Text, Raw::Bytes(text), Store::Bytes(_, bytes)) => bytes.extend_from_slice(utf8(text, at)?),
         (Plan::Bytes, Raw::Bytes(value), Store::Bytes(_, bytes)) => bytes.extend_from_slice(value),
@@ -274,7 +274,7 @@ fn value(plan: &Plan, raw: Raw<'_>, at: usize, column: &mut ColumnBuilder) -> Re
             names.put_name(number.ok_or_else(|| mismatch(at))?, bytes);
         }
         (Plan::Date(scalar), raw, Store::Integer(cells)) => {
-            cells.push(bits(scalar.integer(raw).ok_or_else(|| mismatch(at))?));
+            cells.push(low64(scalar.integer(raw).ok_or_else(|| mismatch(at))?));
         }
         (Plan::Millis(scalar, unit), raw, Store::Integer(cells)) => {
             let value = scalar.integer(raw).and_then(|value| i64::try_from(value).ok());
@@ -320,13 +320,6 @@ fn value(plan: &Plan, raw: Raw<'_>, at: usize, column: &mut ColumnBuilder) -> Re
         _ => return Err(mismatch(at)),
     }
     end(column, at)
-}
-
-/// The low 64 bits.
-#[inline]
-fn bits(value: i128) -> u64 {
-    let [a, b, c, d, e, f, g, h, ..] = value.to_le_bytes();
-    u64::from_le_bytes([a, b, c, d, e, f, g, h])
 }
 
 #[cold]

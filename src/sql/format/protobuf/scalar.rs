@@ -2,7 +2,7 @@
 //!
 //! Owns how each is written. Knows no column.
 
-use super::bytes::{BYTES, FIXED32, FIXED64, Raw, VARINT, low, put_varint, unzigzag, zigzag};
+use super::bytes::{BYTES, FIXED32, FIXED64, Raw, VARINT, low, low64, put_varint, unzigzag, zigzag};
 use prost_reflect::{EnumDescriptor, Kind, Value};
 use std::collections::BTreeMap;
 
@@ -99,12 +99,10 @@ impl Scalar {
             Some(_) => {}
             None => return Err("bug: the field is no integer".into()),
         }
-        // The low 64 bits of two's complement.
-        let [a, b, c, d, e, f, g, h, ..] = value.to_le_bytes();
-        let bits = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
+        let bits = low64(value);
         match self {
             Scalar::Sint32 | Scalar::Sint64 => put_varint(zigzag(bits.cast_signed()), out),
-            Scalar::Fixed32 | Scalar::Sfixed32 => out.extend_from_slice(&[a, b, c, d]),
+            Scalar::Fixed32 | Scalar::Sfixed32 => out.extend_from_slice(&low(bits).to_le_bytes()),
             Scalar::Fixed64 | Scalar::Sfixed64 => out.extend_from_slice(&bits.to_le_bytes()),
             _ => put_varint(bits, out),
         }
@@ -177,7 +175,7 @@ impl Names {
     pub fn of(descriptor: &EnumDescriptor) -> Names {
         let (mut by_number, mut by_name) = (BTreeMap::new(), BTreeMap::new());
         // Of several names for a number the first one that is declared.
-        for value in descriptor.enum_descriptor_proto().value.iter() {
+        for value in &descriptor.enum_descriptor_proto().value {
             by_number.entry(value.number()).or_insert_with(|| value.name().to_owned());
             by_name.insert(value.name().to_owned(), value.number());
         }
