@@ -262,10 +262,10 @@ fn value(plan: &Plan, raw: Raw<'_>, at: usize, column: &mut ColumnBuilder) -> Re
             }
             cells.push(low64(value));
         }
-        (Plan::Float, Raw::Fixed32(value), Store::Float32(cells)) => cells.push(f32::from_low64(value)),
-        (Plan::Double, Raw::Fixed64(value), Store::Float64(cells)) => cells.push(f64::from_low64(value)),
+        (Plan::Float, Raw::Fixed32(value), Store::Float32(cells)) => cells.push(f32::from_bits(value)),
+        (Plan::Double, Raw::Fixed64(value), Store::Float64(cells)) => cells.push(f64::from_bits(value)),
         (Plan::Double, Raw::Fixed32(value), Store::Float64(cells)) => {
-            cells.push(f32::from_low64(value).into());
+            cells.push(f32::from_bits(value).into());
         }
         (Plan::Text, Raw::Bytes(text), Store::Bytes(_, bytes)) => bytes.extend_from_slice(utf8(text, at)?),
         (Plan::Bytes, Raw::Bytes(value), Store::Bytes(_, bytes)) => bytes.extend_from_slice(value),
