@@ -184,6 +184,10 @@ INSERT INTO t SELECT a FROM s;"
               next: leave it out, and write COALESCE(.., '..') in the query
         "]],
         );
+    }
+
+    #[test]
+    fn a_message_has_one_definition_or_a_registry() {
         check(
             "a BIGINT",
             "'format' = 'protobuf', 'protobuf.message' = 'Order', 'protobuf.file' = '/no/such/file'",

@@ -83,7 +83,7 @@ fn nanoseconds_for_each_event_of_a_format() {
         ("JSON", RecordFormat::Json),
         ("CSV", RecordFormat::Csv(CsvOptions::default(), names)),
         ("Avro", RecordFormat::Avro(avro)),
-        ("Protobuf", RecordFormat::Protobuf(schema.clone(), ProtobufOptions::default())),
+        ("Protobuf", RecordFormat::Protobuf(schema, ProtobufOptions::default())),
     ];
     for (name, format) in formats {
         let write = |row: usize, out: &mut Vec<u8>| match name {

@@ -436,7 +436,7 @@ fn numbers_times_and_decimals_are_converted_exactly_or_refused() {
         optional("took", DataType::Decimal128(9, 3)),
         optional("wide", DataType::Float64),
     ];
-    let of = reader(text, "M", columns.clone()).unwrap();
+    let of = reader(text, "M", columns).unwrap();
     let mut rows = of.rows(1).unwrap();
     let good = b"\x08\x85\xff\xff\xff\xff\xff\xff\xff\xff\x01\x18\xcf\x0f\x22\x04-1.5\x28\x63\x32\x06\x08\x02\x10\xc0\x84\x3d\x3a\x06\x08\x01\x10\x80\x89\x7a\x22\x04-1.5";
     rows.read_value(good).unwrap();
