@@ -8,6 +8,7 @@ use crate::{
     server, unique,
 };
 use prost::Message;
+use prost_reflect::ReflectMessage;
 use std::{fs, io::Write};
 use tempfile::NamedTempFile;
 use tidegate::{
@@ -219,7 +220,7 @@ fn java_and_a_script_read_what_the_other_writes() {
     let copies: Vec<Vec<u8>> =
         values(log.as_ref(), &format!("{name}-copies"), "").into_iter().map(|(value, _)| value).collect();
     let read = peer::java("ProtobufPeer.java", &["read", set, "shop.Order", "7"], &peer::hex(&copies));
-    assert_eq!(read[0] + "\n" + &read[1] + "\n", orders);
+    assert_eq!(format!("{}\n{}\n", read[0], read[1]), orders);
     let (_, own) = there.latest(&Subject::new(format!("{name}-own-value"))).unwrap();
     let own = ProtobufSchema::parse(own.text(), "own").unwrap();
     let set = descriptor_set(&own);
