@@ -5,6 +5,7 @@
 
 use super::{indexes, syntax};
 use crate::{
+    codec::schema::from_file,
     error::{Error, Result},
     registry::{Reference, Registry, Schema, SchemaId, SchemaKind, Subject},
 };
@@ -82,7 +83,7 @@ impl ProtobufSchema {
     /// If it cannot be read; as [`parse`](Self::parse), with the file.
     pub fn from_file(path: impl AsRef<Path>, message: &str) -> Result<ProtobufSchema> {
         let path = path.as_ref();
-        super::super::from_file(path, |text| {
+        from_file(path, |text| {
             let name = path.file_name().map_or(NAME.to_owned(), |name| name.to_string_lossy().into_owned());
             let file = syntax::parse(&name, text)?;
             let mut found = Found { from: path, files: vec![], others: vec![] };
