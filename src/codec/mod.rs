@@ -14,7 +14,7 @@ mod native;
 mod nullable;
 mod pairs;
 mod raw;
-#[cfg(feature = "avro")]
+#[cfg(any(feature = "avro", feature = "protobuf"))]
 mod schema;
 mod text;
 mod trace;
@@ -30,8 +30,10 @@ pub use pairs::Pairs;
 pub use raw::Raw;
 #[cfg(feature = "avro")]
 pub use schema::{AvroReader, AvroSchema, AvroWriter};
+#[cfg(feature = "protobuf")]
+pub use schema::{DynamicProtobufReader, ProtobufReader, ProtobufSchema, ProtobufWriter};
 #[cfg(feature = "sql")]
-pub(crate) use schema::{Found, Lookup, PREFIX_LEN, prefix};
+pub(crate) use schema::{Found, Lookup, ProtobufFile, prefix};
 pub use text::{AsText, Utf8};
 pub use trace::format_of;
 pub use value::{VALUE_VERSION, decode_value, encode_value};

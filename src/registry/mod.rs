@@ -173,6 +173,20 @@ impl Registry {
         Ok(reply.id)
     }
 
+    /// The version that a schema has under a subject.
+    ///
+    /// # Errors
+    /// As [`Registry::id_of`].
+    #[cfg(feature = "protobuf")]
+    pub(crate) fn version_of(&self, subject: &Subject, schema: &Schema) -> Result<u32> {
+        let path = format!("/subjects/{}", subject.escaped());
+        let what = format!("looking up a schema of the kind {} under subject `{subject}`", schema.kind());
+        let reply: Registration = self.of.http.call(&Request::post(path, body_of(schema), what))?.parsed()?;
+        reply.version.ok_or_else(|| {
+            Error::Codec(format!("the registry does not say which version of `{subject}` a schema is"))
+        })
+    }
+
     /// Whether a schema may follow the newest one of a subject, by the level of compatibility that the registry has for it; the
     /// inner error is the registry's reason. A subject without a schema accepts any.
     ///

@@ -134,7 +134,7 @@ pub enum SchemaKind {
     Avro,
     /// JSON Schema. The registry keeps it; there is no codec for it.
     Json,
-    /// Protocol Buffers. The registry keeps them; there is no codec for them.
+    /// Protocol Buffers.
     Protobuf,
 }
 
@@ -151,7 +151,7 @@ impl fmt::Display for SchemaKind {
 /// Another schema that a schema uses, by the name that it has there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reference {
-    /// The name: of a type in Avro, of a `$ref` in JSON Schema.
+    /// The name: of a type in Avro, of a `$ref` in JSON Schema, of an imported file in Protobuf.
     pub name: String,
     /// Its subject.
     pub subject: Subject,
@@ -207,7 +207,7 @@ impl Schema {
     }
 
     /// Names and texts of all schemas that it refers to, directly or not; each comes after those that it refers to itself.
-    #[cfg(feature = "avro")]
+    #[cfg(any(feature = "avro", feature = "protobuf"))]
     pub(crate) fn parts(&self) -> &[(String, String)] {
         &self.parts
     }

@@ -57,6 +57,9 @@ pub(super) struct Referenced {
 #[derive(Deserialize)]
 pub(super) struct Registration {
     pub id: SchemaId,
+    /// Not in every answer.
+    #[cfg(feature = "protobuf")]
+    pub version: Option<u32>,
 }
 
 #[derive(Deserialize)]

@@ -6,6 +6,8 @@ mod client;
 mod peer;
 #[path = "../programs/mod.rs"]
 mod programs;
+#[cfg(feature = "protobuf")]
+mod protobuf;
 mod proxy;
 mod running;
 mod server;

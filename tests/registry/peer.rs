@@ -15,11 +15,11 @@ use tidegate::{
     registry::{Schema, SchemaId, SchemaKind, Subject},
 };
 
-/// Runs the Java program, and gives the lines that it prints.
-fn java(args: &[&str], input: &str) -> Vec<String> {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/registry/Peer.java");
+/// Runs a Java program, and gives the lines that it prints.
+pub fn java(program: &str, args: &[&str], input: &str) -> Vec<String> {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/registry").join(program);
     let mut child = Command::new(server::java())
-        .args(["-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", &server::avro_class_path()])
+        .args(["-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", &server::class_path()])
         .arg(source)
         .args(args)
         .stdin(Stdio::piped())
@@ -35,18 +35,25 @@ fn java(args: &[&str], input: &str) -> Vec<String> {
 /// Records that Java writes, each behind this id.
 pub fn write(schema: &str, id: SchemaId, count: usize) -> Vec<Vec<u8>> {
     let file = file_of(schema);
-    let lines = java(&["write", file.path().to_str().unwrap(), &id.to_string(), &count.to_string()], "");
+    let lines =
+        java("Peer.java", &["write", file.path().to_str().unwrap(), &id.to_string(), &count.to_string()], "");
     lines.iter().map(|line| bytes(line)).collect()
 }
 
 /// What Java reads from these values: the id and the record.
 pub fn read(schema: &str, values: &[Vec<u8>]) -> Vec<String> {
+    let hex = hex(values);
+    java("Peer.java", &["read", file_of(schema).path().to_str().unwrap()], &hex)
+}
+
+/// A line for each value.
+pub fn hex(values: &[Vec<u8>]) -> String {
     let mut hex = String::new();
     for value in values {
         value.iter().for_each(|byte| write!(hex, "{byte:02x}").unwrap());
         hex.push('\n');
     }
-    java(&["read", file_of(schema).path().to_str().unwrap()], &hex)
+    hex
 }
 
 fn file_of(schema: &str) -> NamedTempFile {
@@ -55,7 +62,7 @@ fn file_of(schema: &str) -> NamedTempFile {
     file
 }
 
-fn bytes(hex: &str) -> Vec<u8> {
+pub fn bytes(hex: &str) -> Vec<u8> {
     (0..hex.len() / 2).map(|n| u8::from_str_radix(&hex[2 * n..2 * n + 2], 16).unwrap()).collect()
 }
 

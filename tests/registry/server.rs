@@ -36,8 +36,8 @@ pub fn java() -> PathBuf {
     variable("TIDEGATE_REGISTRY_JAVA")
 }
 
-/// The class path of Apache Avro as it comes with the registry.
-pub fn avro_class_path() -> String {
+/// The class path of Apache Avro and of Google's Protobuf as they come with the registry.
+pub fn class_path() -> String {
     let home = variable("TIDEGATE_REGISTRY_HOME");
     format!("{0}/lib/main/*:{0}/lib/*", home.display())
 }

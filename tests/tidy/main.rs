@@ -52,7 +52,7 @@ const NEVER: [(&str, &[&str]); 2] =
 /// Re-exports at the crate root that may be used by their short path.
 const ROOT_NAMES: [&str; 3] = ["Error", "Result", "Text"];
 /// Crates, and the places that may name them.
-const FENCES: [(&str, &[&str]); 24] = [
+const FENCES: [(&str, &[&str]); 26] = [
     ("rdkafka", &["src/log/kafka/"]),
     ("rdkafka_sys", &["src/log/kafka/"]),
     ("rocksdb", &["src/state/rocks.rs", "src/state/rocks_options.rs"]),
@@ -74,6 +74,8 @@ const FENCES: [(&str, &[&str]); 24] = [
     ("flate2", &["src/source/file_ranges.rs"]),
     ("ureq", &["src/registry/http.rs"]),
     ("serde_avro_fast", &["src/codec/schema/", "src/sql/format/avro/"]),
+    ("prost_reflect", &["src/codec/schema/protobuf/", "src/sql/format/protobuf/"]),
+    ("prost_types", &["src/codec/schema/protobuf/", "src/sql/format/protobuf/"]),
     ("clap", &["src/main.rs", "src/demo/", "src/cli/", "src/config"]),
     ("comfy_table", &["src/cli/display.rs"]),
     ("toml", &["src/config"]),

@@ -59,9 +59,20 @@ impl<S> Lookup<S> {
     ///
     /// # Errors
     /// Why there is none.
+    #[cfg(feature = "avro")]
     #[inline]
     pub fn split<'r>(&self, record: &RawRecord<'r>) -> Result<(SchemaKey, &'r [u8], usize), String> {
         frame::split(record, self.part)
+    }
+
+    /// The same, where the record says which message of the schema it is.
+    ///
+    /// # Errors
+    /// Why it does not.
+    #[cfg(feature = "protobuf")]
+    #[inline]
+    pub fn split_message<'r>(&self, record: &RawRecord<'r>) -> Result<frame::FramedMessage<'r>, String> {
+        frame::split_message(record, self.part)
     }
 
     /// Gets all schemas that these records need and that are not known.
@@ -71,7 +82,7 @@ impl<S> Lookup<S> {
     pub fn prepare(&self, raw: &RawChunk) -> Result {
         let (mut asked, mut last) = (BTreeSet::new(), None);
         for record in raw.iter() {
-            let Ok((key, ..)) = self.split(&record) else { continue };
+            let Ok(key) = frame::key(&record, self.part) else { continue };
             if last == Some(key) || !asked.insert(key) {
                 continue;
             }
@@ -148,6 +159,7 @@ impl<S> Lookup<S> {
     }
 
     /// Decodes one record after the other with `one`: the schema, the value without prefix, how long the prefix is.
+    #[cfg(feature = "avro")]
     pub fn each<'r, T>(
         &self,
         mut one: impl FnMut(SchemaKey, &S, &'r [u8], usize) -> Result<T, String>,

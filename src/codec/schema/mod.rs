@@ -1,21 +1,34 @@
-//! Formats whose records name their schema: Avro, with schemas from a registry or a file.
+//! Formats whose records name their schema: Avro and Protobuf, with schemas from a registry or a file.
 //!
 //! Owns the framing and what ids mean to a codec. Knows no topic. Invariants: a record whose schema cannot be had now is neither good
 //! nor bad: it waits ([`Decode::prepare`](crate::codec::Decode::prepare)); a bad record costs only itself; nothing is registered but at
 //! the making of a writer.
 
+#[cfg(feature = "avro")]
 mod avro;
+#[cfg(feature = "avro")]
 mod avro_references;
+#[cfg(feature = "avro")]
 mod avro_schema;
 mod frame;
 mod lookup;
+#[cfg(feature = "protobuf")]
+mod message_indexes;
+#[cfg(feature = "protobuf")]
+mod protobuf;
 
+#[cfg(feature = "avro")]
 pub use avro::{AvroReader, AvroWriter};
+#[cfg(feature = "avro")]
 pub use avro_schema::AvroSchema;
 #[cfg(feature = "sql")]
-pub(crate) use frame::{PREFIX_LEN, prefix};
+pub(crate) use frame::prefix;
 #[cfg(feature = "sql")]
 pub(crate) use lookup::{Found, Lookup};
+#[cfg(feature = "sql")]
+pub(crate) use protobuf::ProtobufFile;
+#[cfg(feature = "protobuf")]
+pub use protobuf::{DynamicProtobufReader, ProtobufReader, ProtobufSchema, ProtobufWriter};
 
 use crate::error::{Error, Result};
 use std::path::Path;
@@ -28,6 +41,7 @@ fn from_file<S>(path: &Path, parse: impl FnOnce(&str) -> Result<S, String>) -> R
 }
 
 /// A document that is not JSON, with line and column.
+#[cfg(feature = "avro")]
 fn not_json(e: &serde_json::Error) -> String {
     let text = e.to_string();
     let what = text.split(" at line ").next().unwrap_or(&text);

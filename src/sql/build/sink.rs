@@ -130,6 +130,7 @@ fn files_role(
         Format::Csv(_) => "csv",
         Format::Parquet => "parquet",
         Format::Avro(_) | Format::AvroConfluent(_) => "avro",
+        Format::Protobuf(_) | Format::ProtobufConfluent(_) => "pb",
         Format::Raw => "txt",
     };
     let root = files.path.display().to_string();

@@ -372,8 +372,13 @@ fn decoder(
         Ok(match format {
             Format::Avro(options) => RecordFormat::Avro(*options),
             Format::AvroConfluent(of) => {
-                let registry = registries.get(&of.registry).map_err(|e| wrong(e.to_string()))?;
+                let registry = registries.get(&of.place.registry).map_err(|e| wrong(e.to_string()))?;
                 RecordFormat::Registered(registry, part)
+            }
+            Format::Protobuf(of) => RecordFormat::Protobuf(of.schema.clone(), of.options),
+            Format::ProtobufConfluent(of) => {
+                let registry = registries.get(&of.place.registry).map_err(|e| wrong(e.to_string()))?;
+                RecordFormat::RegisteredMessage(registry, part, of.message.clone(), of.options)
             }
             Format::Json | Format::DebeziumJson => RecordFormat::Json,
             Format::Csv(options) => RecordFormat::Csv(options.clone(), names),

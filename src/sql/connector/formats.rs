@@ -4,8 +4,12 @@
 //! have is a mistake, like any other that nobody takes.
 
 mod avro;
+mod protobuf;
+mod registry;
 
 pub use avro::RegistryFormat;
+pub use protobuf::{ProtobufFormat, ProtobufRegistryFormat};
+pub use registry::RegistryPlace;
 
 use super::{Format, Options};
 use crate::{
@@ -63,12 +67,14 @@ fn refuse(options: &mut Options<'_>, side: Side, names: Names, why: &str, next: 
 pub(super) fn format(options: &mut Options<'_>, side: Side, name: &str) -> SqlResult<Format> {
     let prefix = match side {
         Side::Key => "key.",
-        Side::Value if options.has_any("value.avro") => "value.",
+        Side::Value if options.has_any("value.avro") || options.has_any("value.protobuf") => "value.",
         Side::Value => "",
     };
     Ok(match name {
         "avro" => avro::plain(options, &format!("{prefix}avro."))?,
         "avro-confluent" => avro::confluent(options, &format!("{prefix}avro-confluent."))?,
+        "protobuf" => protobuf::plain(options, &format!("{prefix}protobuf."))?,
+        "protobuf-confluent" => protobuf::confluent(options, &format!("{prefix}protobuf-confluent."))?,
         "json" => Format::Json,
         "csv" => Format::Csv(csv(options, side)?),
         "debezium-json" => Format::DebeziumJson,
@@ -154,6 +160,10 @@ pub(super) fn policy(options: &mut Options<'_>) -> SqlResult<BadRecordPolicy> {
         "value.csv.ignore-parse-errors",
         "debezium-json.ignore-parse-errors",
         "value.debezium-json.ignore-parse-errors",
+        "protobuf.ignore-parse-errors",
+        "value.protobuf.ignore-parse-errors",
+        "protobuf-confluent.ignore-parse-errors",
+        "value.protobuf-confluent.ignore-parse-errors",
     ] {
         ignores |= options.choice(name, &BOOLEANS)? == Some(true);
     }

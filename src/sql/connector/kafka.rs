@@ -12,15 +12,27 @@ use crate::{
     sql::{ColumnKind, SqlError, SqlResult, TableColumn as Column, TableDefinition},
 };
 
-const KEY_FORMATS: [(&str, &str); 6] = [
+const KEY_FORMATS: [(&str, &str); 8] = [
     ("json", "json"),
     ("csv", "csv"),
     ("raw", "raw"),
     ("text", "raw"),
     ("avro", "avro"),
     ("avro-confluent", "avro-confluent"),
+    ("protobuf", "protobuf"),
+    ("protobuf-confluent", "protobuf-confluent"),
 ];
-const VALUE_FORMATS: [&str; 7] = ["json", "csv", "raw", "text", "debezium-json", "avro", "avro-confluent"];
+const VALUE_FORMATS: [&str; 9] = [
+    "json",
+    "csv",
+    "raw",
+    "text",
+    "debezium-json",
+    "avro",
+    "avro-confluent",
+    "protobuf",
+    "protobuf-confluent",
+];
 
 /// The options of `kafka` and `upsert-kafka`.
 pub(super) fn table(

@@ -17,7 +17,7 @@ mod registries;
 mod socket;
 
 pub use folders::{folder_value, push_folder};
-pub use formats::RegistryFormat;
+pub use formats::{ProtobufFormat, ProtobufRegistryFormat, RegistryFormat, RegistryPlace};
 pub use generate::Generator;
 pub use length_of_time::milliseconds;
 pub use options::Options;
@@ -138,6 +138,10 @@ pub enum Format {
     Avro(SchemaOptions),
     /// Avro, with the id of the schema in a registry before it.
     AvroConfluent(Box<RegistryFormat>),
+    /// Messages of Protobuf.
+    Protobuf(Box<ProtobufFormat>),
+    /// Messages of Protobuf, with the id of the schema in a registry before them.
+    ProtobufConfluent(Box<ProtobufRegistryFormat>),
     /// A JSON object with a field for each column.
     Json,
     /// A line of CSV with a field for each column.

@@ -6,9 +6,11 @@ use super::{
     avro::{AvroReader, AvroRows, SchemaOptions},
     csv::{CsvOptions, CsvReader, CsvRows},
     json::{JsonReader, JsonRows},
+    protobuf::{ProtobufOptions, ProtobufReader, ProtobufRows},
     raw::{RawReader, RawRows},
 };
 use crate::{
+    codec::ProtobufSchema,
     error::Result,
     record::{RawChunk, RawRecord},
     registry::{RecordPart, Registry},
@@ -22,6 +24,10 @@ pub enum RecordFormat {
     Avro(SchemaOptions),
     /// A record in Avro that names its schema in this registry.
     Registered(Registry, RecordPart),
+    /// A message of Protobuf.
+    Protobuf(ProtobufSchema, ProtobufOptions),
+    /// A message of Protobuf that names its schema in this registry, and must have this name.
+    RegisteredMessage(Registry, RecordPart, Option<String>, ProtobufOptions),
     /// An object of JSON with a field for each column.
     Json,
     /// A line of CSV with a field for each of these columns, in order, also for those that nobody wants.
@@ -38,6 +44,8 @@ pub enum RowReader {
     Json(JsonReader),
     /// CSV.
     Csv(CsvReader),
+    /// Protobuf.
+    Protobuf(ProtobufReader),
     /// One column.
     Raw(RawReader),
 }
@@ -50,6 +58,8 @@ pub enum Rows {
     Json(JsonRows),
     /// CSV.
     Csv(CsvRows),
+    /// Protobuf.
+    Protobuf(ProtobufRows),
     /// One column.
     Raw(RawRows),
 }
@@ -65,6 +75,12 @@ impl RowReader {
             RecordFormat::Registered(registry, part) => {
                 RowReader::Avro(AvroReader::registered(&registry, part, fields)?)
             }
+            RecordFormat::Protobuf(schema, options) => {
+                RowReader::Protobuf(ProtobufReader::of_message(&schema, fields, options)?)
+            }
+            RecordFormat::RegisteredMessage(registry, part, message, options) => RowReader::Protobuf(
+                ProtobufReader::registered(&registry, part, message.as_deref(), fields, options),
+            ),
             RecordFormat::Json => RowReader::Json(JsonReader::new(fields)?),
             RecordFormat::Csv(options, names) => RowReader::Csv(CsvReader::new(options, names, fields)?),
             RecordFormat::Raw => RowReader::Raw(RawReader::new(fields)?),
@@ -80,6 +96,7 @@ impl RowReader {
             RowReader::Avro(reader) => Rows::Avro(reader.rows(rows)?),
             RowReader::Json(reader) => Rows::Json(reader.rows(rows)?),
             RowReader::Csv(reader) => Rows::Csv(reader.rows(rows)?),
+            RowReader::Protobuf(reader) => Rows::Protobuf(reader.rows(rows)?),
             RowReader::Raw(reader) => Rows::Raw(reader.rows(rows)?),
         })
     }
@@ -91,6 +108,7 @@ impl RowReader {
     pub fn prepare(&self, records: &RawChunk) -> Result {
         match self {
             RowReader::Avro(reader) => reader.prepare(records),
+            RowReader::Protobuf(reader) => reader.prepare(records),
             RowReader::Json(_) | RowReader::Csv(_) | RowReader::Raw(_) => Ok(()),
         }
     }
@@ -98,7 +116,11 @@ impl RowReader {
     /// Whether there is anything to get.
     #[must_use]
     pub fn prepares(&self) -> bool {
-        matches!(self, RowReader::Avro(reader) if reader.prepares())
+        match self {
+            RowReader::Avro(reader) => reader.prepares(),
+            RowReader::Protobuf(reader) => reader.prepares(),
+            RowReader::Json(_) | RowReader::Csv(_) | RowReader::Raw(_) => false,
+        }
     }
 }
 
@@ -112,6 +134,8 @@ impl Rows {
         match (self, bytes) {
             (Rows::Avro(rows), Some(bytes)) => rows.read_value(bytes),
             (Rows::Avro(_), None) => Err("it is null, which is no record in Avro".into()),
+            (Rows::Protobuf(rows), Some(bytes)) => rows.read_value(bytes),
+            (Rows::Protobuf(_), None) => Err("it is null, which is no message of Protobuf".into()),
             (Rows::Json(rows), Some(bytes)) => rows.read(bytes),
             (Rows::Json(_), None) => Err("it is null, which is no object of JSON".into()),
             (Rows::Csv(rows), Some(bytes)) => rows.read(bytes),
@@ -128,6 +152,7 @@ impl Rows {
     pub fn read_part(&mut self, record: &RawRecord<'_>, part: RecordPart) -> Result<(), String> {
         match (self, part) {
             (Rows::Avro(rows), part) => rows.read(record, part),
+            (Rows::Protobuf(rows), part) => rows.read(record, part),
             (rows, RecordPart::Key) => rows.read(record.key),
             (rows, RecordPart::Value) => rows.read(record.value),
         }
@@ -139,6 +164,7 @@ impl Rows {
             Rows::Avro(rows) => rows.push_null(),
             Rows::Json(rows) => rows.push_null(),
             Rows::Csv(rows) => rows.push_null(),
+            Rows::Protobuf(rows) => rows.push_null(),
             Rows::Raw(rows) => rows.push_null(),
         }
     }
@@ -149,6 +175,7 @@ impl Rows {
             Rows::Avro(all) => all.truncate(rows),
             Rows::Json(all) => all.truncate(rows),
             Rows::Csv(all) => all.truncate(rows),
+            Rows::Protobuf(all) => all.truncate(rows),
             Rows::Raw(all) => all.truncate(rows),
         }
     }
@@ -162,6 +189,7 @@ impl Rows {
             Rows::Avro(rows) => rows.finish(),
             Rows::Json(rows) => rows.finish(),
             Rows::Csv(rows) => rows.finish(),
+            Rows::Protobuf(rows) => rows.finish(),
             Rows::Raw(rows) => Ok(vec![rows.finish()?]),
         }
     }

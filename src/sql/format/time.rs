@@ -142,6 +142,12 @@ pub(super) fn parts(unit: TimeUnit) -> (i64, i64) {
     }
 }
 
+/// A time in another unit; digits beyond it are cut off, downwards. `None` = it has no room for it.
+pub(super) fn in_unit(value: i64, from: TimeUnit, to: TimeUnit) -> Option<i64> {
+    let ((from, _), (to, _)) = (parts(from), parts(to));
+    if to >= from { value.checked_mul(to / from) } else { Some(value.div_euclid(from / to)) }
+}
+
 /// Milliseconds as so many of the unit; `None` = it has no room for them.
 pub(super) fn of_ms(ms: i64, unit: TimeUnit) -> Option<i64> {
     match unit {

@@ -8,8 +8,11 @@ use crate::{
     registry::{RecordPart, SubjectStrategy},
     sql::{
         ColumnKind, MetadataKey, SqlError, SqlResult, TableColumn as Column, TableDefinition,
-        connector::{Format, KeyFormat, Registries},
-        format::{AvroEncoder, AvroWriter, CsvEncoder, CsvWriter, JsonEncoder, JsonWriter, Registration},
+        connector::{Format, KeyFormat, Registries, RegistryPlace},
+        format::{
+            AvroEncoder, AvroWriter, CsvEncoder, CsvWriter, JsonEncoder, JsonWriter, ProtobufEncoder,
+            ProtobufWriter, Registration, ToRegister, message_of,
+        },
         op::times_ms,
         plan,
     },
@@ -104,6 +107,8 @@ pub(super) enum Writer {
     Avro(AvroWriter, Option<Registration>),
     Json(JsonWriter),
     Csv(CsvWriter),
+    /// Behind the id of the schema and the message's indexes, if it is registered.
+    Protobuf(ProtobufWriter, Option<Registration>),
     /// The bytes of this column.
     Raw(usize),
     /// A row before and after.
@@ -194,7 +199,7 @@ impl RecordEncoder {
     /// What is to be registered before a row is written.
     pub fn registrations(&self) -> impl Iterator<Item = &Registration> {
         self.key.iter().chain([&self.value]).filter_map(|writer| match writer {
-            Writer::Avro(_, registration) => registration.as_ref(),
+            Writer::Avro(_, registration) | Writer::Protobuf(_, registration) => registration.as_ref(),
             _ => None,
         })
     }
@@ -231,15 +236,42 @@ impl Writers<'_> {
                 let taken: Vec<Field> = columns.iter().map(|column| self.fields[*column].clone()).collect();
                 let schema = of.schema.as_deref();
                 let writer = AvroWriter::new(schema, self.fields, columns, of.options)?;
-                let by_name = || SubjectStrategy::TopicName.subject(self.topic, part, "");
-                let subject = of.subject.clone().unwrap_or_else(by_name);
-                let registry = self.registries.get(&of.registry).map_err(|e| e.to_string())?;
-                let of_columns = (taken, of.options, self.table.name.as_str());
-                let registration = Registration::new(&registry, subject, of.registers, schema, of_columns);
+                let schema = match schema {
+                    Some(text) => ToRegister::Avro(text.to_owned()),
+                    None => ToRegister::AvroOfColumns(taken, of.options, self.table.name.clone()),
+                };
+                let registration = self.registration(&of.place, part, schema)?;
                 Ok(Writer::Avro(writer, Some(registration)))
+            }
+            Format::Protobuf(of) => {
+                Ok(Writer::Protobuf(ProtobufWriter::new(&of.schema, self.fields, columns)?, None))
+            }
+            Format::ProtobufConfluent(of) => {
+                let schema = if let Some(schema) = &of.schema {
+                    schema.clone()
+                } else {
+                    let taken: Vec<Field> =
+                        columns.iter().map(|column| self.fields[*column].clone()).collect();
+                    message_of(of.message.as_deref().unwrap_or(&self.table.name), &taken)?
+                };
+                let writer = ProtobufWriter::new(&schema, self.fields, columns)?;
+                let registration = self.registration(&of.place, part, ToRegister::Protobuf(schema))?;
+                Ok(Writer::Protobuf(writer, Some(registration)))
             }
             format => Writer::new(format, self.schema, columns),
         }
+    }
+
+    fn registration(
+        &mut self,
+        place: &RegistryPlace,
+        part: RecordPart,
+        schema: ToRegister,
+    ) -> Result<Registration, String> {
+        let by_name = || SubjectStrategy::TopicName.subject(self.topic, part, "");
+        let subject = place.subject.clone().unwrap_or_else(by_name);
+        let registry = self.registries.get(&place.registry).map_err(|e| e.to_string())?;
+        Ok(Registration::new(&registry, subject, place.registers, schema))
     }
 }
 
@@ -254,6 +286,9 @@ impl Writer {
             (Format::Avro(_) | Format::AvroConfluent(_), _) => {
                 Err("the format 'avro' is one of topics".into())
             }
+            (Format::Protobuf(_) | Format::ProtobufConfluent(_), _) => {
+                Err("the format 'protobuf' is one of topics".into())
+            }
             (Format::Raw | Format::Parquet, _) => {
                 Err("the format 'raw' has exactly one column, of type STRING or BYTES".into())
             }
@@ -266,6 +301,10 @@ impl Writer {
             Writer::Avro(writer, registration) => {
                 let prefix = registration.as_ref().map(Registration::prefix).transpose()?;
                 Encoder::Avro(prefix.unwrap_or_default(), writer.encoder(rows)?)
+            }
+            Writer::Protobuf(writer, registration) => {
+                let prefix = registration.as_ref().map(Registration::prefix).transpose()?;
+                Encoder::Protobuf(prefix.unwrap_or_default(), writer.encoder(rows)?)
             }
             Writer::Json(writer) | Writer::Debezium(writer) => Encoder::Json(writer.encoder(rows)?),
             Writer::Csv(writer) => Encoder::Csv(writer.encoder(rows)?),
@@ -284,6 +323,8 @@ pub(super) enum Encoder<'a> {
     Avro(&'a [u8], AvroEncoder<'a>),
     Json(JsonEncoder<'a>),
     Csv(CsvEncoder<'a>),
+    /// What stands before each value.
+    Protobuf(&'a [u8], ProtobufEncoder<'a>),
     Raw(&'a ArrayRef),
 }
 
@@ -292,6 +333,14 @@ impl Encoder<'_> {
     pub fn encode(&self, row: usize, out: &mut Vec<u8>) -> Result<bool> {
         match self {
             Encoder::Avro(prefix, encoder) => {
+                let start = out.len();
+                out.extend_from_slice(prefix);
+                encoder.encode(row, out).map_err(|why| {
+                    out.truncate(start);
+                    Error::Row(why)
+                })?;
+            }
+            Encoder::Protobuf(prefix, encoder) => {
                 let start = out.len();
                 out.extend_from_slice(prefix);
                 encoder.encode(row, out).map_err(|why| {

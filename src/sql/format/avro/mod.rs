@@ -1,8 +1,7 @@
 //! Avro to columns and back: with schemas from a registry, or with the one that the columns have.
 //!
-//! Owns how a record's schema is found, and what is registered at the start. Knows no topic and no option. Invariants: a record is read with the
-//! schema that it was written with, and fields go into columns by their names; a bad record costs only itself; nothing is registered but at
-//! the start.
+//! Owns how a record's schema is found. Knows no topic and no option. Invariants: a record is read with the schema that it was written with, and
+//! fields go into columns by their names; a bad record costs only itself.
 //!
 //! - A field that no column asks for is passed over; a column that the record's schema does not have is NULL, or the record is bad if the
 //!   column is `NOT NULL`.
@@ -21,18 +20,19 @@ mod write;
 use columns::nodes_of;
 pub use columns::{SchemaOptions, record_name, schema_of};
 pub use read::ReadPlan;
+pub(super) use read::rescaled;
 pub use write::{AvroEncoder, AvroWriter};
 
 use super::fault::Fault;
 use crate::{
-    codec::{AvroSchema, Found, Lookup, PREFIX_LEN, prefix},
-    error::{Error, Result},
+    codec::{AvroSchema, Found, Lookup},
+    error::Result,
     record::{RawChunk, RawRecord},
-    registry::{RecordPart, Registry, Schema, SchemaKey, SchemaKind, Subject, denies},
+    registry::{RecordPart, Registry, Schema, SchemaKey},
     sql::rows::ColumnBuilder,
 };
 use arrow::{array::ArrayRef, datatypes::Field};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 /// Reads values in Avro into columns.
 pub struct AvroReader {
@@ -204,98 +204,5 @@ impl AvroRows {
     pub fn finish(&mut self) -> Result<Vec<ArrayRef>> {
         self.rows = 0;
         self.columns.iter_mut().map(ColumnBuilder::finish).collect()
-    }
-}
-
-/// A schema that is registered, or looked up, at the start, and what stands before each value then.
-#[derive(Clone)]
-pub struct Registration {
-    of: Arc<Registering>,
-}
-
-struct Registering {
-    registry: Registry,
-    subject: Subject,
-    schema: ToRegister,
-    /// Otherwise it must be there.
-    registers: bool,
-    prefix: OnceLock<[u8; PREFIX_LEN]>,
-}
-
-enum ToRegister {
-    /// As the user wrote it.
-    Given(String),
-    /// That of the columns. It is called like the newest one of the subject, so that it may follow it, or else so.
-    OfColumns(Vec<Field>, SchemaOptions, String),
-}
-
-impl Registration {
-    /// Of the schema of some columns under a subject, or of another one that they fit; `name` is what its record is called if nothing says
-    /// otherwise.
-    #[must_use]
-    pub fn new(
-        registry: &Registry,
-        subject: Subject,
-        registers: bool,
-        schema: Option<&str>,
-        of_columns: (Vec<Field>, SchemaOptions, &str),
-    ) -> Self {
-        let (columns, options, name) = of_columns;
-        let schema = match schema {
-            Some(text) => ToRegister::Given(text.to_owned()),
-            None => ToRegister::OfColumns(columns, options, record_name(name)),
-        };
-        let registry = registry.clone();
-        Registration {
-            of: Arc::new(Registering { registry, subject, schema, registers, prefix: OnceLock::new() }),
-        }
-    }
-
-    /// Registers the schema, or looks it up, unless that was done.
-    ///
-    /// # Errors
-    /// Those of [`Registry::register`] and [`Registry::id_of`].
-    pub fn make(&self) -> Result {
-        let Registering { registry, subject, schema, registers, prefix: known } = &*self.of;
-        if known.get().is_some() {
-            return Ok(());
-        }
-        let text = match schema {
-            ToRegister::Given(text) => text.clone(),
-            ToRegister::OfColumns(columns, options, name) => {
-                let name = name_of_newest(registry, subject)?.unwrap_or_else(|| name.clone());
-                schema_of(&name, columns, *options).map_err(Error::Config)?
-            }
-        };
-        let schema = Schema::new(SchemaKind::Avro, text);
-        let id = if *registers {
-            registry.register(subject, &schema)?
-        } else {
-            registry.id_of(subject, &schema)?
-        };
-        tracing::info!(%subject, %id, "the schema of what is written is in the registry");
-        let _ = known.set(prefix(id));
-        Ok(())
-    }
-
-    /// What stands before a value.
-    ///
-    /// # Errors
-    /// If it was not registered.
-    pub fn prefix(&self) -> Result<&[u8]> {
-        let missing =
-            || Error::Codec(format!("the schema of subject `{}` was not registered", self.of.subject));
-        self.of.prefix.get().map(|prefix| &prefix[..]).ok_or_else(missing)
-    }
-}
-
-/// What the newest schema of a subject calls its record.
-fn name_of_newest(registry: &Registry, subject: &Subject) -> Result<Option<String>> {
-    match registry.latest(subject) {
-        Ok((_, schema)) => {
-            Ok(AvroSchema::of(&schema).ok().filter(AvroSchema::is_record).map(|of| of.name().to_owned()))
-        }
-        Err(e) if denies(&e) => Ok(None),
-        Err(e) => Err(e),
     }
 }

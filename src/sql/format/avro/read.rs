@@ -9,10 +9,10 @@ use super::{
     plan::{self, DecimalWire, FieldPlan, Plan, RecordPlan, Wire},
 };
 use crate::sql::{
-    format::{fault::Fault, time::parts},
+    format::{fault::Fault, time::in_unit},
     rows::{ColumnBuilder, Store},
 };
-use arrow::datatypes::{DECIMAL128_MAX_PRECISION, Field, TimeUnit};
+use arrow::datatypes::{DECIMAL128_MAX_PRECISION, Field};
 use serde_avro_fast::schema::{RegularType, SchemaKey, SchemaMut};
 
 /// How deep values may be nested that are passed over.
@@ -272,7 +272,7 @@ fn whole(bytes: &[u8], at: usize) -> Result<i128, Fault> {
 }
 
 /// With so many more digits behind the point, if it is then still exact, and has no more digits than it may have.
-fn rescaled(value: i128, digits: i32, precision: u8) -> Option<i128> {
+pub(in crate::sql) fn rescaled(value: i128, digits: i32, precision: u8) -> Option<i128> {
     let power = 10i128.checked_pow(digits.unsigned_abs());
     let value = match (value, power) {
         (0, _) => 0,
@@ -282,10 +282,4 @@ fn rescaled(value: i128, digits: i32, precision: u8) -> Option<i128> {
     };
     let limit = 10u128.pow(u32::from(precision.min(DECIMAL128_MAX_PRECISION)));
     (value.unsigned_abs() < limit).then_some(value)
-}
-
-/// A time in another unit; digits beyond it are cut off, downwards. `None` = it has no room for it.
-pub(super) fn in_unit(value: i64, from: TimeUnit, to: TimeUnit) -> Option<i64> {
-    let ((from, _), (to, _)) = (parts(from), parts(to));
-    if to >= from { value.checked_mul(to / from) } else { Some(value.div_euclid(from / to)) }
 }

@@ -7,11 +7,11 @@ use super::{
     bytes::{put_long, put_sized},
     columns::{SchemaOptions, nodes_of},
     plan::{bounds, decimal, named, time_unit},
-    read::in_unit,
 };
 use crate::{
     error::{Error, Result},
     sql::{
+        format::time::in_unit,
         parse::type_name,
         rows::{CellColumn, Cells, range},
     },
