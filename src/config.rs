@@ -6,6 +6,7 @@
 
 mod file;
 pub(crate) mod memory;
+pub(crate) mod open_files;
 mod settings;
 
 pub use file::ConfigFile;

@@ -120,7 +120,7 @@ pub enum Error {
     #[error(transparent)]
     Log(#[from] Failure),
     /// A call to the operating system failed.
-    #[error("{context}: {source}")]
+    #[error("{context}: {source}{}", next_step(source))]
     Io {
         /// What was being done, with the path.
         context: String,
@@ -135,6 +135,16 @@ pub enum Error {
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
+    }
+}
+
+/// What helps where the system's answer does not say it.
+fn next_step(source: &io::Error) -> &'static str {
+    // EMFILE and ENFILE of Linux.
+    match source.raw_os_error() {
+        Some(24) => "\n  next: let the process open more files (ulimit -n)",
+        Some(23) => "\n  next: let the system open more files (sysctl fs.file-max)",
+        _ => "",
     }
 }
 

@@ -120,6 +120,7 @@ pub mod config;
 pub mod context;
 pub mod dstream;
 pub mod error;
+mod event_loop;
 pub mod log;
 pub mod ml;
 pub mod observe;

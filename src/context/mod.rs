@@ -13,7 +13,7 @@ mod streams;
 pub use builder::ContextBuilder;
 
 use crate::{
-    config::{Args, Config, memory},
+    config::{Args, Config, memory, open_files},
     dstream::StreamBuilder,
     error::{Error, Result},
     host,
@@ -603,6 +603,7 @@ fn start(
     config.validate()?;
     plan.validate(config.trigger)?;
     memory::tell(config);
+    open_files::raise_limit();
     let log = log::open(&config.bootstrap, &config.properties)?;
     let process = ProcessState::open(config, state_memory)?;
     let metrics = Arc::new(Metrics::new(&config.application_id));

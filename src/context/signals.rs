@@ -4,6 +4,7 @@
 
 use crate::{
     error::{Error, Result},
+    event_loop::event_loop,
     runtime::Shutdown,
 };
 use tokio::signal::unix::{SignalKind, signal};
@@ -13,8 +14,7 @@ const KILLED: i32 = 130;
 
 /// Watches the signals from now on.
 pub(super) fn watch(shutdown: Shutdown) -> Result {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(Error::io("watching for signals"))?;
+    let runtime = event_loop().map_err(Error::io("watching for signals"))?;
     let inside = runtime.enter();
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::io("watching for SIGINT"))?;
     let mut terminate = signal(SignalKind::terminate()).map_err(Error::io("watching for SIGTERM"))?;

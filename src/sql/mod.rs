@@ -18,6 +18,7 @@ mod error;
 mod schema;
 mod script;
 mod source_text;
+mod walk;
 
 pub mod agg;
 pub mod connector;

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
+    event_loop::event_loop,
     observe::{history::History, metrics::Metrics, queries::QueryBoard, status::Status},
 };
 use axum::{
@@ -132,7 +133,7 @@ impl Listening {
         let failed = |e| Error::io("the status page's socket")(e);
         let address = listener.local_addr().map_err(failed)?;
         listener.set_nonblocking(true).map_err(failed)?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+        let runtime = event_loop().map_err(failed)?;
         Ok(Listening { listener, address, runtime })
     }
 

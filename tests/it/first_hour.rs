@@ -26,7 +26,7 @@ fn printed_blocks_come_in_the_order_of_the_program_with_milliseconds_where_there
             text.lines().filter(|line| line.starts_with("block ") && *line != "block 0").collect();
         assert_eq!(rows, ["block (a,1)", "block 1", "block a", "block 1"], "{text}");
         let times: Vec<&str> = text.lines().filter(|line| line.starts_with("Time: ")).collect();
-        let has_ms = |time: &&str| time.as_bytes()[time.len() - 4] == b'.';
+        let has_ms = |time: &&str| time.as_bytes()[time.len() - 7] == b'.';
         assert!(times.len() >= 4 && times.iter().any(has_ms), "{text}");
         return;
     }

@@ -10,7 +10,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     io::{BufRead, BufReader, Read, Write},
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
@@ -154,6 +154,16 @@ impl Server {
     }
 }
 
+/// Ends a server when the test ends, also when it fails: else the test would wait for it for ever.
+struct Ending<'a>(&'a Server);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.limit.store(0, SeqCst);
+        self.0.listener.local_addr().and_then(TcpStream::connect).ok();
+    }
+}
+
 /// Everything that was acknowledged is in the topic once; lines whose acknowledgement was cut off by a kill may be
 /// there twice.
 pub fn acknowledged_lines_survive_kills(
@@ -165,7 +175,7 @@ pub fn acknowledged_lines_survive_kills(
     let (limit, answered) = (AtomicU64::new(u64::MAX), AtomicU64::new(0));
     let server = Server { listener, limit, answered, sent_again: Mutex::default() };
     std::thread::scope(|scope| {
-        let serving = scope.spawn(|| server.run());
+        let (serving, _ending) = (scope.spawn(|| server.run()), Ending(&server));
         for round in 1..=5u64 {
             let before = server.answered.load(SeqCst);
             let mut program = Process::start(&mut command(port));

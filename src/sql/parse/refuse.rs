@@ -3,14 +3,14 @@
 //! Owns what is refused by its form alone. Knows no table and no plan. Invariant: nothing that is written in a query is silently left
 //! out of its meaning.
 
-use crate::sql::{Span, SqlError};
-use datafusion_sql::sqlparser::ast::{Query, SetExpr, Spanned, TableFactor, TableVersion, Visit, Visitor};
+use crate::sql::{Span, SqlError, walk::walk};
+use datafusion_sql::sqlparser::ast::{Query, SetExpr, Spanned, TableFactor, TableVersion, Visitor};
 use std::ops::ControlFlow;
 
 /// What of a query can't be taken.
 pub(super) fn refuse(query: &Query) -> Vec<SqlError> {
     let mut found = Found::default();
-    let _ = query.visit(&mut found);
+    let _ = walk(query, &mut found);
     found.mistakes
 }
 

@@ -13,7 +13,12 @@ use super::{
     place::{name_of, name_of_function, place_of, place_of_query},
     types::type_name,
 };
-use crate::sql::{Span, SqlError, catalog::Catalog, closest::closest};
+use crate::sql::{
+    Span, SqlError,
+    catalog::Catalog,
+    closest::closest,
+    walk::{each_expr, walk},
+};
 use arrow::datatypes::{DataType, Field, Schema};
 use datafusion_common::{DFSchema, DataFusionError, Result as PlanResult};
 use datafusion_expr::{Expr as PlanExpr, ExprSchemable, LogicalPlan, simplify::SimplifyContext};
@@ -22,8 +27,8 @@ use datafusion_sql::{
     planner::PlannerContext,
     sqlparser::ast::{
         BinaryOperator, Cte, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr,
-        JoinConstraint, JoinOperator, Query, Select, SelectItem, SetExpr, TableFactor, Visit, Visitor,
-        WildcardAdditionalOptions, With, helpers::attached_token::AttachedToken, visit_expressions,
+        JoinConstraint, JoinOperator, Query, Select, SelectItem, SetExpr, TableFactor, Visitor,
+        WildcardAdditionalOptions, With, helpers::attached_token::AttachedToken,
     },
 };
 use std::{ops::ControlFlow, sync::Arc};
@@ -235,7 +240,7 @@ impl Search<'_> {
 
     fn expr(&self, expr: &Expr, schema: &DFSchema) -> Option<SqlError> {
         let mut visitor = Innermost { search: self, schema, depth: 0 };
-        match expr.visit(&mut visitor) {
+        match walk(expr, &mut visitor) {
             ControlFlow::Break(mistake) => Some(*mistake),
             ControlFlow::Continue(()) => None,
         }
@@ -490,7 +495,7 @@ fn known_mistake(query: &Query, error: &DataFusionError) -> Option<SqlError> {
 /// The last place in a query where a column of this name stands.
 fn find_column(query: &Query, name: &str) -> Option<Span> {
     let mut found = None;
-    let _: ControlFlow<()> = visit_expressions(query, |expr| {
+    let _: ControlFlow<()> = each_expr(query, |expr| {
         let last = match expr {
             Expr::Identifier(ident) => Some(ident),
             Expr::CompoundIdentifier(idents) => idents.last(),

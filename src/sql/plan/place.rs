@@ -2,11 +2,9 @@
 //!
 //! Owns the way from the parser's places to ours. Knows no plan.
 
-use crate::sql::Span;
+use crate::sql::{Span, walk::each_expr};
 use datafusion_common::Span as PlannerSpan;
-use datafusion_sql::sqlparser::ast::{
-    Expr, Function, Ident, ObjectName, Query, SetExpr, Spanned, visit_expressions,
-};
+use datafusion_sql::sqlparser::ast::{Expr, Function, Ident, ObjectName, Query, SetExpr, Spanned};
 use std::ops::ControlFlow;
 
 /// Where a part of a statement stands; `None` if the parser does not say.
@@ -29,7 +27,7 @@ pub fn place_of_join(query: &Query) -> Option<Span> {
 
 /// Where the first query inside of an expression begins.
 pub fn place_of_subquery(query: &Query) -> Option<Span> {
-    let found = visit_expressions(query, |expr| match expr {
+    let found = each_expr(query, |expr| match expr {
         Expr::Exists { subquery, .. } | Expr::InSubquery { subquery, .. } | Expr::Subquery(subquery) => {
             ControlFlow::Break(place_of_query(subquery))
         }
@@ -61,7 +59,7 @@ pub fn name_of_object(name: &ObjectName) -> String {
 
 /// Where the first call of one of these functions stands.
 pub fn find_call(query: &Query, is_meant: impl Fn(&str) -> bool) -> Option<(String, Span)> {
-    let found = visit_expressions(query, |expr| match expr {
+    let found = each_expr(query, |expr| match expr {
         Expr::Function(Function { name, .. }) if is_meant(&name_of_function(name)) => {
             ControlFlow::Break(place_of(name).map(|span| (name_of_function(name), span)))
         }
@@ -75,7 +73,7 @@ pub fn find_call(query: &Query, is_meant: impl Fn(&str) -> bool) -> Option<(Stri
 
 /// Where the first call of a function with OVER stands.
 pub fn find_over(query: &Query, wanted: &str) -> Option<Span> {
-    let found = visit_expressions(query, |expr| match expr {
+    let found = each_expr(query, |expr| match expr {
         Expr::Function(Function { name, over: Some(_), .. }) if name_of_function(name) == wanted => {
             ControlFlow::Break(place_of(name))
         }

@@ -12,11 +12,11 @@ use crate::sql::{
     catalog::{Catalog, WINDOW_FUNCTIONS},
     closest::closest,
     parse::TableFunctionCall,
+    walk::{each_expr, walk},
 };
 use datafusion_sql::sqlparser::ast::{
     Distinct, Expr, Function, FunctionArguments, GroupByExpr, Join, JoinOperator, LimitClause, ObjectName,
     OrderByKind, Query, Select, SetExpr, SetOperator, Spanned, TableFactor, Visit, Visitor,
-    visit_expressions,
 };
 use std::ops::ControlFlow;
 
@@ -54,7 +54,7 @@ const OTHER_NAMES: [(&str, &str); 9] = [
 /// That thing.
 pub fn check_query(catalog: &Catalog, query: &Query, may_sort: bool) -> Result<(), SqlError> {
     let mut check = Check { catalog, with: Vec::new(), in_call: vec![], may_sort };
-    match query.visit(&mut check) {
+    match walk(query, &mut check) {
         ControlFlow::Break(error) => Err(*error),
         ControlFlow::Continue(()) => Ok(()),
     }
@@ -66,7 +66,7 @@ pub fn check_query(catalog: &Catalog, query: &Query, may_sort: bool) -> Result<(
 /// The first thing that cannot be.
 pub fn check_expr(catalog: &Catalog, expr: &Expr) -> Result<(), SqlError> {
     let mut check = Check { catalog, with: Vec::new(), in_call: vec![], may_sort: false };
-    let ControlFlow::Break(error) = expr.visit(&mut check) else { return Ok(()) };
+    let ControlFlow::Break(error) = walk(expr, &mut check) else { return Ok(()) };
     Err(*error)
 }
 
@@ -421,12 +421,12 @@ impl Check<'_> {
         &self,
         arguments: &FunctionArguments,
     ) -> Option<(String, Option<crate::sql::Span>)> {
-        self.first_aggregate(|visitor| arguments.visit(visitor))
+        self.first_aggregate(|visitor| walk(arguments, visitor))
     }
 
     /// The first aggregate of an expression, not of queries inside of it.
     fn aggregate_in(&self, expr: &Expr) -> Option<(String, Option<crate::sql::Span>)> {
-        self.first_aggregate(|visitor| expr.visit(visitor))
+        self.first_aggregate(|visitor| walk(expr, visitor))
     }
 
     fn first_aggregate(
@@ -443,7 +443,7 @@ impl Check<'_> {
 
 /// The first function of the clock in a condition, not in queries inside of it.
 fn clock_in(condition: &impl Visit) -> Option<(String, Option<crate::sql::Span>)> {
-    let found = visit_expressions(condition, |expr| match expr {
+    let found = each_expr(condition, |expr| match expr {
         Expr::Function(Function { name, .. })
             if CLOCK_FUNCTIONS.contains(&name_of_function(name).as_str()) =>
         {

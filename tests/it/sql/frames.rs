@@ -252,10 +252,63 @@ fn windows_of_a_watermark_close_and_late_rows_are_left_out() {
 }
 
 #[test]
+fn duplicates_are_dropped_for_ever_or_as_long_as_the_watermark_needs() {
+    let spark = session("duplicates");
+    let reader =
+        spark.read_stream().format("kafka").option("subscribe", "clicks").option("value.format", "json");
+    let clicks =
+        reader.option("startingOffsets", "earliest").schema("page STRING, at BIGINT").load().unwrap();
+    let timed = clicks.with_column("ts", expr("to_timestamp_millis(at)")).unwrap();
+    let timed = timed.with_watermark("ts", "1 second").unwrap().filter(col("page").neq("tick")).unwrap();
+    let given = |frame: DataFrame| {
+        let flat = frame.select([col("page"), col("at")]).unwrap();
+        let writer =
+            flat.write_stream().format("kafka").option("topic", "out").option("value.format", "json");
+        let mut driver = Driver::new(move |ssc: &StreamingContext| writer.add_to(ssc).unwrap());
+        let click = |(page, at): (&str, i64)| -> String {
+            let row =
+                |(partition, page)| format!("clicks {partition} | - | {{\"page\":\"{page}\",\"at\":{at}}}\n");
+            [(0, page), (1, "tick"), (2, "tick")].map(row).concat()
+        };
+        let batches = [
+            vec![("a", 1_000), ("a", 1_000), ("a", 1_400)],
+            vec![("a", 1_900), ("b", 3_100)], // the watermark: 2,100
+            vec![("c", 3_200)],
+            vec![("a", 2_500), ("b", 3_600), ("b", 9_000)], // then 8,000
+            vec![("b", 9_001), ("a", 8_500)],
+        ];
+        let mut time_ms = 0;
+        batches.map(|batch| {
+            time_ms += 10_000;
+            let records: Vec<String> = batch.into_iter().map(click).collect();
+            let written = driver.batch_at(time_ms, &records.concat()).unwrap().to_string();
+            let row = |line: &str| {
+                let row: serde_json::Value =
+                    serde_json::from_str(line.splitn(3, " | ").nth(2).unwrap().split(" | @").next().unwrap())
+                        .unwrap();
+                format!("{}{}", row["page"].as_str().unwrap(), row["at"])
+            };
+            let mut rows: Vec<String> =
+                written.lines().filter(|line| line.starts_with("out | ")).map(row).collect();
+            rows.sort();
+            rows.join(" ")
+        })
+    };
+    let all = given(timed.drop_duplicates(["page"]).unwrap());
+    assert_eq!(all, ["a1000", "b3100", "c3200", "", ""]);
+    let both = given(timed.drop_duplicates([]).unwrap());
+    assert_eq!(both, ["a1000 a1400", "a1900 b3100", "c3200", "a2500 b3600 b9000", "a8500 b9001"]);
+    let within = given(timed.drop_duplicates_within_watermark(["page"]).unwrap());
+    assert_eq!(within, ["a1000", "b3100", "c3200", "a2500", "a8500 b9001"]);
+}
+
+#[test]
 fn mistakes_are_told_at_the_line_that_made_them() {
     let spark = session("mistakes");
     let lines = lines(&spark);
     let counts = lines.group_by(["line"]).count().unwrap();
+    let refused =
+        |frame: &DataFrame| frame.write_stream().format("blackhole").start().unwrap_err().to_string();
     let started = |mode: &str| {
         let writer = counts.write_stream().format("blackhole").query_name("x").output_mode(mode);
         writer.start().unwrap_err().to_string()
@@ -277,6 +330,9 @@ fn mistakes_are_told_at_the_line_that_made_them() {
         lines.drop(["line"]).unwrap_err().to_string(),
         lines.group_by(["lime"]).count().unwrap_err().to_string(),
         lines.limit(3).unwrap_err().to_string(),
+        lines.drop_duplicates(["lime"]).unwrap_err().to_string(),
+        refused(&counts.drop_duplicates([]).unwrap()),
+        refused(&lines.drop_duplicates_within_watermark(["line"]).unwrap()),
         spark.table("lime").unwrap_err().to_string(),
         spark.read_stream().format("kafka").load().unwrap_err().to_string(),
         spark

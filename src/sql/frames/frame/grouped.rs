@@ -4,6 +4,7 @@
 //! computed.
 
 use super::{DataFrame, item, time::WindowKey};
+use crate::sql::walk::each_expr;
 use crate::{
     error::Result,
     sql::frames::{
@@ -13,7 +14,7 @@ use crate::{
         tree::Parts,
     },
 };
-use datafusion_sql::sqlparser::ast::{Expr, visit_expressions};
+use datafusion_sql::sqlparser::ast::Expr;
 use std::{ops::ControlFlow, panic::Location};
 
 /// A DataFrame whose rows are grouped: see [`DataFrame::group_by`].
@@ -47,7 +48,7 @@ impl DataFrame {
     fn has_aggregate(&self, column: &Column) -> bool {
         let planner = self.session.0.planner();
         let is_aggregate = |name: &str| planner.catalog().functions().aggregate(name).is_some();
-        let found = visit_expressions(&column.expr(), |expr| match expr {
+        let found = each_expr(&column.expr(), |expr| match expr {
             Expr::Function(call) if is_aggregate(&call.name.to_string().to_lowercase()) => {
                 ControlFlow::Break(())
             }

@@ -5,6 +5,7 @@
 
 mod combine;
 mod describe;
+mod duplicates;
 mod grouped;
 mod project;
 mod rows;
@@ -21,8 +22,9 @@ use super::{
     session::StreamSession,
     tree::{self, Parts},
 };
-use crate::error::Result;
+use crate::{error::Result, sql::SqlResult};
 use datafusion_common::{DFSchema, DFSchemaRef};
+use datafusion_expr::LogicalPlan;
 use datafusion_sql::sqlparser::ast::{Expr, Query, SelectItem, TableFactor, TableWithJoins};
 use std::sync::Arc;
 
@@ -80,6 +82,17 @@ impl DataFrame {
         self.check(at)?;
         let schema = self.session.0.planner().columns_of(&query).map_err(|mistake| told(at, mistake))?;
         Ok(Self::of_query(&self.session, query, schema))
+    }
+
+    /// The rows with something above their plan.
+    fn above(&self, at: At, above: impl FnOnce(LogicalPlan) -> SqlResult<LogicalPlan>) -> Result<DataFrame> {
+        self.check(at)?;
+        let (query, name) = (self.query(), self.session.0.hidden_name());
+        let declared = self.session.0.planner().declare_above(&name, &query, above);
+        declared.map_err(|mistake| told(at, mistake))?;
+        let inner = DataFrame::reading(&self.session, tree::table(&name), at)?;
+        // The name is not the program's: it is not seen.
+        DataFrame::reading(&self.session, tree::derived(inner.query(), None), at)
     }
 
     fn check(&self, at: At) -> Result {

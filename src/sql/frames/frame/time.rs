@@ -11,7 +11,6 @@ use crate::{
         frames::{
             column::{Column, interval},
             mistake::{At, told, wrong},
-            tree,
         },
         op::{WindowKind, Windows},
         parse::{interval_ms, type_name},
@@ -166,17 +165,6 @@ impl DataFrame {
                 .map_err(|e| SqlError::at(None, e.to_string()))?;
             Ok(LogicalPlan::Extension(Extension { node: Arc::new(node) }))
         })
-    }
-
-    /// The rows with something above their plan.
-    fn above(&self, at: At, above: impl FnOnce(LogicalPlan) -> SqlResult<LogicalPlan>) -> Result<DataFrame> {
-        self.check(at)?;
-        let (query, name) = (self.query(), self.session.0.hidden_name());
-        let declared = self.session.0.planner().declare_above(&name, &query, above);
-        declared.map_err(|mistake| told(at, mistake))?;
-        let inner = DataFrame::reading(&self.session, tree::table(&name), at)?;
-        // The name is not the program's: it is not seen.
-        DataFrame::reading(&self.session, tree::derived(inner.query(), None), at)
     }
 }
 

@@ -10,7 +10,7 @@ use crate::sql::{
     op::{Expiry, WindowEnds},
     plan::{
         optimize::DeduplicateNode,
-        stream_plan::{ClosingWindows, Properties, StreamOperator},
+        stream_plan::{ClosingWindows, Properties, StreamNodeId, StreamOperator},
     },
 };
 use datafusion_expr::Expr;
@@ -29,20 +29,20 @@ impl Lower<'_> {
                 .next("number the rows: ROW_NUMBER() OVER (PARTITION BY .. ORDER BY ..) = 1"));
         }
         let time = before.properties.time_column;
-        let expiry = match (node.within_ms, time) {
-            (Some(_), None) => {
+        let expiry = match (node.within_watermark, time) {
+            (true, None) => {
                 return Err(self
                     .refused("a key is forgotten by event time, and its rows have none")
-                    .next("declare a WATERMARK for the table"));
+                    .next("declare a WATERMARK for the table, or say `with_watermark` before"));
             }
-            (Some(after_ms), Some(time)) => Some(Expiry { time, after_ms }),
-            (None, Some(time)) if keys.contains(&time) => Some(Expiry { time, after_ms: 0 }),
-            (None, _) => None,
+            (true, Some(time)) => Some(Expiry { time, after_ms: self.delay_ms(added) }),
+            (false, Some(time)) if keys.contains(&time) => Some(Expiry { time, after_ms: 0 }),
+            (false, _) => None,
         };
         let ends = WindowEnds { step_ms: 1, offset_ms: 0 };
         let windows = expiry.map(|_| ClosingWindows { ends, gives: Gives::Updates });
         let properties = Properties {
-            unique_key: if node.within_ms.is_none() {
+            unique_key: if !node.within_watermark {
                 Some(keys.clone())
             } else {
                 before.properties.unique_key
@@ -57,5 +57,15 @@ impl Lower<'_> {
         let node_id = self.add(operator, vec![added], fields, properties);
         let columns = (0..input.columns.len()).collect();
         Ok(Relation { node: node_id, columns, predicate: None, schema: input.schema })
+    }
+
+    /// How late rows of a node may be, milliseconds: those of the source that is given most time.
+    fn delay_ms(&self, id: StreamNodeId) -> i64 {
+        let node = self.node(id);
+        match &node.operator {
+            StreamOperator::Watermark { delay_ms, .. } => *delay_ms,
+            StreamOperator::Source { table, .. } => table.watermark.as_ref().map_or(0, |it| it.delay_ms),
+            _ => node.inputs.iter().map(|input| self.delay_ms(*input)).max().unwrap_or(0),
+        }
     }
 }

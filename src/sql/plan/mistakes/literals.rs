@@ -8,10 +8,11 @@ use crate::sql::{
         place::{place_of, place_of_query},
         types::type_name,
     },
+    walk::each_expr,
 };
 use datafusion_common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion_expr::{Expr as PlanExpr, LogicalPlan};
-use datafusion_sql::sqlparser::ast::{Expr, Query, Value, visit_expressions};
+use datafusion_sql::sqlparser::ast::{Expr, Query, Value};
 use std::ops::ControlFlow;
 
 /// The refusal of a text that is compared with, or converted to, what it can never be, such as `n > 'many'`.
@@ -40,7 +41,7 @@ pub fn check_literals(query: &Query, plan: &LogicalPlan) -> Result<(), SqlError>
         Expr::Value(value) => matches!(&value.value, Value::SingleQuotedString(found) if *found == text),
         _ => false,
     };
-    let found = visit_expressions(query, |expr| {
+    let found = each_expr(query, |expr| {
         if is_meant(expr) { ControlFlow::Break(place_of(expr)) } else { ControlFlow::Continue(()) }
     });
     let span = found.break_value().flatten().or_else(|| place_of_query(query));

@@ -13,13 +13,13 @@ pub struct DeduplicateNode {
     pub input: LogicalPlan,
     /// The columns of the key.
     pub keys: Vec<Column>,
-    /// If a key is forgotten: how long after the time of its row, milliseconds, by the column that watermarks follow.
-    pub within_ms: Option<i64>,
+    /// Whether a key is forgotten once the watermark has passed the time of its first row by as much as rows may be late.
+    pub within_watermark: bool,
 }
 
 impl PartialOrd for DeduplicateNode {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        match (&self.keys, self.within_ms).cmp(&(&other.keys, other.within_ms)) {
+        match (&self.keys, self.within_watermark).cmp(&(&other.keys, other.within_watermark)) {
             Ordering::Equal => self.input.partial_cmp(&other.input),
             order => Some(order),
         }
@@ -55,6 +55,10 @@ impl UserDefinedLogicalNodeCore for DeduplicateNode {
             _ => Err(wrong()),
         });
         let keys = keys.collect::<PlanResult<_>>()?;
-        Ok(DeduplicateNode { input: inputs.pop().ok_or_else(wrong)?, keys, within_ms: self.within_ms })
+        Ok(DeduplicateNode {
+            input: inputs.pop().ok_or_else(wrong)?,
+            keys,
+            within_watermark: self.within_watermark,
+        })
     }
 }

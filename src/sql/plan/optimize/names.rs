@@ -3,17 +3,15 @@
 //! Owns the rule: a field of a row is called as the field, a second column of one name gets a number, and another expression whose name
 //! is taken is called `EXPR$` and its position. Knows no plan. Invariant: names that the user gave are never changed.
 
-use crate::sql::plan::place::name_of;
-use datafusion_sql::sqlparser::ast::{
-    Expr, Ident, Query, Select, SelectItem, TableFactor, VisitMut, VisitorMut,
-};
+use crate::sql::{plan::place::name_of, walk::walk_mut};
+use datafusion_sql::sqlparser::ast::{Expr, Ident, Query, Select, SelectItem, TableFactor, VisitorMut};
 use std::{collections::BTreeSet, ops::ControlFlow};
 
 /// The query with names for all columns that need one.
 pub fn with_names(query: &Query) -> Query {
     let mut query = query.clone();
     // The visitor never stops before the end.
-    let _: ControlFlow<()> = query.visit(&mut Names);
+    let _: ControlFlow<()> = walk_mut(&mut query, &mut Names);
     query
 }
 

@@ -11,11 +11,12 @@ use crate::sql::{
         place::{name_of_function, name_of_object, place_of},
         stream_plan::TableRows,
     },
+    walk::walk_mut,
 };
 use datafusion_sql::sqlparser::ast::{
     BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments,
     Ident, Join, JoinConstraint, JoinOperator, ObjectName, Query, Select, TableAlias, TableFactor,
-    TableVersion, VisitMut, VisitorMut,
+    TableVersion, VisitorMut,
 };
 use std::ops::ControlFlow;
 
@@ -28,7 +29,7 @@ const CLAUSE: &str = "FOR SYSTEM_TIME AS OF";
 /// If one stands where it cannot, or behind a table that has no versions.
 pub fn rewritten(catalog: &Catalog, query: &Query) -> SqlResult<Query> {
     let mut query = query.clone();
-    match query.visit(&mut Rewrite { catalog }) {
+    match walk_mut(&mut query, &mut Rewrite { catalog }) {
         ControlFlow::Break(mistake) => Err(*mistake),
         ControlFlow::Continue(()) => Ok(query),
     }

@@ -15,12 +15,13 @@
 use crate::sql::{
     SqlError, SqlResult,
     plan::place::{name_of, name_of_function, place_of},
+    walk::walk_mut,
 };
 use datafusion_sql::sqlparser::ast::{
     AccessExpr, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgOperator, FunctionArgumentList,
     FunctionArguments, GroupByExpr, Ident, Interval, ObjectName, Query, Select, SelectItem, SetExpr,
-    Subscript, TableAlias, TableFactor, TableWithJoins, Value, VisitMut, VisitorMut,
-    WildcardAdditionalOptions, helpers::attached_token::AttachedToken,
+    Subscript, TableAlias, TableFactor, TableWithJoins, Value, VisitorMut, WildcardAdditionalOptions,
+    helpers::attached_token::AttachedToken,
 };
 use datafusion_sql::sqlparser::tokenizer::Span as ParserSpan;
 use std::ops::ControlFlow;
@@ -34,7 +35,7 @@ pub const SESSION_OF_GROUP: &str = "$session";
 /// If such a call has other arguments than it can have, or stands where it cannot.
 pub fn rewritten(query: &Query) -> SqlResult<Query> {
     let mut query = query.clone();
-    match query.visit(&mut Rewrite) {
+    match walk_mut(&mut query, &mut Rewrite) {
         ControlFlow::Break(mistake) => Err(*mistake),
         ControlFlow::Continue(()) => Ok(query),
     }
@@ -44,7 +45,7 @@ pub fn rewritten(query: &Query) -> SqlResult<Query> {
 pub fn rewritten_expr(expr: &Expr) -> Expr {
     let mut expr = expr.clone();
     // Nothing in an expression is a mistake.
-    let _ = expr.visit(&mut Rewrite);
+    let _ = walk_mut(&mut expr, &mut Rewrite);
     expr
 }
 
@@ -214,7 +215,7 @@ fn windows_in_from(select: &mut Select) -> SqlResult {
         rewriting.item(item);
     }
     for part in select.having.iter_mut().chain(&mut select.qualify) {
-        let _ = part.visit(&mut rewriting);
+        let _ = walk_mut(part, &mut rewriting);
     }
     let mut added = vec![window.column("window_start"), window.column("window_end")];
     if rewriting.uses_time {
@@ -225,7 +226,7 @@ fn windows_in_from(select: &mut Select) -> SqlResult {
     if let GroupByExpr::Expressions(keys, _) = &mut select.group_by {
         keys.splice(at..=at, added);
         for key in keys {
-            let _ = key.visit(&mut rewriting);
+            let _ = walk_mut(key, &mut rewriting);
         }
     }
     let mut args = vec![named("DATA", Expr::Subquery(Box::new(input)))];
@@ -346,7 +347,7 @@ impl Columns<'_> {
         match item {
             SelectItem::UnnamedExpr(expr) => {
                 let before = expr.clone();
-                let _ = expr.visit(self);
+                let _ = walk_mut(expr, self);
                 // What was a window is called so, and its parts as they are.
                 let name = match (&before, &*expr) {
                     (_, Expr::Function(_)) if self.is_row(&before) => Some(self.window.name()),
@@ -363,7 +364,7 @@ impl Columns<'_> {
                 }
             }
             SelectItem::ExprWithAlias { expr, .. } => {
-                let _ = expr.visit(self);
+                let _ = walk_mut(expr, self);
             }
             _ => {}
         }

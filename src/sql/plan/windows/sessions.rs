@@ -12,9 +12,10 @@ use crate::sql::{
         place::{find_call, place_of, place_of_query},
         stream_plan::{StreamNodeId, StreamOperator, StreamPlan},
     },
+    walk::walk,
 };
 use datafusion_physical_expr::{PhysicalExpr, expressions::Column, utils::collect_columns};
-use datafusion_sql::sqlparser::ast::{Query, TableFactor, Visit, Visitor};
+use datafusion_sql::sqlparser::ast::{Query, TableFactor, Visitor};
 use std::{ops::ControlFlow, sync::Arc};
 
 /// The node that a column comes from, as it is, through projections and filters; and the column there.
@@ -95,7 +96,7 @@ fn place_in_from(query: &Query) -> Option<Span> {
             }
         }
     }
-    match query.visit(&mut Find) {
+    match walk(query, &mut Find) {
         ControlFlow::Break(span) => span,
         ControlFlow::Continue(()) => None,
     }
