@@ -102,7 +102,10 @@ class Frames(unittest.TestCase):
             "union": sales.select("item").union(sales.select("item")).columns,
             "unionByName": sales.select("item").unionByName(sales.select("n"), allowMissingColumns=True).columns,
             "join": sales.alias("a").join(sales.alias("b"), F.expr("a.item = b.item")).select("a.item", "b.n").columns,
-            "using": sales.select("item", "n").join(sales.select("item", "price").alias("p"), "item", "left").columns,
+            "using": sales.select("item", "n").join(sales.select("item", "price"), "item", "left").columns,
+            "duplicates": sales.dropDuplicates(["item"]).columns,
+            "watermark": sales.withWatermark("at", "1 minute").dropDuplicatesWithinWatermark(["item"]).columns,
+            "session": sales.withWatermark("at", "1 minute").groupBy(F.session_window("at", "1 minute"), "item").count().columns,
             "distinct": sales.select("item").distinct().columns,
             "order": sales.select("n", "item").orderBy(F.desc("n"), "item").limit(3).columns,
             "transform": sales.transform(lambda df, name: df.select(name), "item").columns,
@@ -130,6 +133,9 @@ class Frames(unittest.TestCase):
                 "unionByName": ["item", "n"],
                 "join": ["item", "n"],
                 "using": ["item", "n", "price"],
+                "duplicates": sales.columns,
+                "watermark": sales.columns,
+                "session": ["session_window", "item", "count"],
                 "distinct": ["item"],
                 "order": ["n", "item"],
                 "transform": ["item"],
@@ -207,7 +213,7 @@ class Frames(unittest.TestCase):
             }
         )
         aggregates = set("sum sumDistinct sum_distinct avg mean max min std stddev stddev_pop stddev_samp var_pop var_samp variance count count_distinct countDistinct bool_and every bool_or some count_if".split())
-        elsewhere = {"window", "session_window", "broadcast", "first", "last", "collect_list", "array_agg", "approx_count_distinct", "approxCountDistinct"}
+        elsewhere = {"window", "session_window", "broadcast"}
         wrong = []
         for name in F.__all__:
             if name in elsewhere:
@@ -256,6 +262,7 @@ class Frames(unittest.TestCase):
             "null": (F.lit(None).cast("int"), None),
             "struct": (F.struct("n", "word"), Row(n=7, word="Tide Gate")),
             "at": (F.col("at"), datetime.datetime(2026, 3, 4, 5, 6, 7, 500000)),
+            "of a map": (F.map_from_arrays(F.array(F.lit("k")), F.array("n"))["k"], 7),
             "map": (F.map_from_arrays(F.array(F.lit("k")), F.array("n")), {"k": 7}),
         }
         names = list(expected)
@@ -294,6 +301,8 @@ class Frames(unittest.TestCase):
             counts.show()
         with self.assertRaisesRegex(AnalysisException, "call schema"):
             self.spark.readStream.json("/nowhere")
+        with self.assertRaisesRegex(AnalysisException, "both sides of the join have a column `item`"):
+            counts.join(counts, counts["item"] == counts["item"])
         with self.assertRaisesRegex(ValueError, "Multiple triggers"):
             counts.writeStream.trigger(once=True, availableNow=True)
 

@@ -32,7 +32,9 @@ pub fn column_of(object: &Bound<'_, PyAny>) -> PyResult<Column> {
     }
     held(object).ok_or_else(|| {
         let kind = kind_of(object);
-        PyTypeError::new_err(format!("a column or the name of one is taken here, not an object of type {kind}"))
+        PyTypeError::new_err(format!(
+            "a column or the name of one is taken here, not an object of type {kind}"
+        ))
     })
 }
 
@@ -225,4 +227,3 @@ impl ColumnOfPython {
         self.0.to_string()
     }
 }
-

@@ -13,8 +13,7 @@ use crate::stream::At;
 use pyo3::{exceptions::PyTypeError, prelude::*};
 use std::collections::BTreeMap;
 use tidegate::{
-    Result,
-    host,
+    Result, host,
     sql::{Column, DataFrame},
 };
 
@@ -36,7 +35,8 @@ fn columns(objects: &Objects<'_>) -> PyResult<Vec<Column>> {
 /// Columns, where the name of one is not enough.
 fn computed(objects: &Objects<'_>) -> PyResult<Vec<Column>> {
     let column = |object: &Bound<'_, PyAny>| {
-        held(object).ok_or_else(|| PyTypeError::new_err("all of them must be columns, such as `count(\"*\")`"))
+        held(object)
+            .ok_or_else(|| PyTypeError::new_err("all of them must be columns, such as `count(\"*\")`"))
     };
     objects.iter().map(column).collect()
 }
@@ -96,6 +96,14 @@ impl Frame {
 
     fn distinct(&self, at: At) -> PyResult<Frame> {
         frame(at, || self.0.distinct())
+    }
+
+    fn drop_duplicates(&self, names: Vec<String>, at: At) -> PyResult<Frame> {
+        frame(at, || self.0.drop_duplicates(self::names(&names)))
+    }
+
+    fn drop_duplicates_within_watermark(&self, names: Vec<String>, at: At) -> PyResult<Frame> {
+        frame(at, || self.0.drop_duplicates_within_watermark(self::names(&names)))
     }
 
     fn union(&self, other: &Frame, at: At) -> PyResult<Frame> {
@@ -178,4 +186,3 @@ impl Frame {
         wanted.start(py)
     }
 }
-

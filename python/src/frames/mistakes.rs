@@ -17,14 +17,23 @@ create_exception!(tidegate, StreamingQueryException, StreamingError, "Why a quer
 
 /// Methods of the DataFrames of Rust that a text may name, each with its name here; longer names first.
 const NAMES: &[(&str, &str)] = &[
-    ("write .sql(\"SELECT ..\")?.write_stream().to_table(..)", "write spark.sql(\"SELECT ..\").writeStream.toTable(..)"),
+    (
+        "write .sql(\"SELECT ..\")?.write_stream().to_table(..)",
+        "write spark.sql(\"SELECT ..\").writeStream.toTable(..)",
+    ),
     (
         "configure(|config| config.batch_records_max = ..)",
         "SparkSession.builder.config(\"tidegate.batch-records-max\", ..)",
     ),
-    ("call StreamSession::builder(..).log(..)", "call SparkSession.builder.config(\"tidegate.bootstrap\", ..)"),
+    (
+        "call StreamSession::builder(..).log(..)",
+        "call SparkSession.builder.config(\"tidegate.bootstrap\", ..)",
+    ),
     ("call StreamSession::builder(..).configure(..)", "call SparkSession.builder.config(..)"),
-    ("call tables(), print_schema() or explain()", "call spark.catalog.listTables(), printSchema() or explain()"),
+    (
+        "call tables(), print_schema() or explain()",
+        "call spark.catalog.listTables(), printSchema() or explain()",
+    ),
     ("write_stream().", "writeStream."),
     ("with_column_renamed", "withColumnRenamed"),
     ("with_watermark", "withWatermark"),

@@ -150,7 +150,8 @@ pub fn in_slices(
     timeout: Option<f64>,
     wait: impl Fn(Duration) -> Result<bool> + Sync,
 ) -> PyResult<bool> {
-    let mut left = timeout.map(|seconds| Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX));
+    let mut left =
+        timeout.map(|seconds| Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX));
     loop {
         let may_wait = !is_thread_of_the_engine();
         let slice = if may_wait { left.unwrap_or(SLICE).min(SLICE) } else { Duration::ZERO };

@@ -7,9 +7,9 @@ use super::types::schema_json;
 use arrow::{
     array::{Array, ArrayRef, AsArray, RecordBatch},
     datatypes::{
-        DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
-        SchemaRef, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
-        TimestampSecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+        DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type,
+        Int64Type, SchemaRef, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType,
+        TimestampNanosecondType, TimestampSecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
     },
     ipc::writer::StreamWriter,
 };
@@ -59,7 +59,9 @@ impl<'py> Classes<'py> {
         // timedelta(days, seconds, microseconds) takes numbers of any size.
         let after = match unit {
             TimeUnit::Second => self.timedelta.call1((0, time))?,
-            TimeUnit::Millisecond => self.timedelta.call1((0, time.div_euclid(1_000), time.rem_euclid(1_000) * 1_000))?,
+            TimeUnit::Millisecond => {
+                self.timedelta.call1((0, time.div_euclid(1_000), time.rem_euclid(1_000) * 1_000))?
+            }
             TimeUnit::Microsecond => self.timedelta.call1((0, 0, time))?,
             TimeUnit::Nanosecond => self.timedelta.call1((0, 0, time.div_euclid(1_000)))?,
         };

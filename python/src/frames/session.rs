@@ -9,7 +9,11 @@ use super::{
     query::{Query, in_slices, waited_for},
     rows::Rows,
 };
-use crate::{context::config, interpreter::{as_engine, is_thread_of_the_engine}, stream::At};
+use crate::{
+    context::config,
+    interpreter::{as_engine, is_thread_of_the_engine},
+    stream::At,
+};
 use arrow::{array::RecordBatch, datatypes::Schema};
 use pyo3::{prelude::*, types::PyTuple};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};

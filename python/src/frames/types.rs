@@ -23,7 +23,10 @@ fn quoted(text: &str) -> String {
 fn fields(fields: &Fields) -> String {
     let field = |field: &std::sync::Arc<Field>| {
         let (name, data_type) = (quoted(field.name()), json(field.data_type()));
-        format!("{{\"name\":{name},\"type\":{data_type},\"nullable\":{},\"metadata\":{{}}}}", field.is_nullable())
+        format!(
+            "{{\"name\":{name},\"type\":{data_type},\"nullable\":{},\"metadata\":{{}}}}",
+            field.is_nullable()
+        )
     };
     let fields: Vec<String> = fields.iter().map(field).collect();
     format!("{{\"type\":\"struct\",\"fields\":[{}]}}", fields.join(","))

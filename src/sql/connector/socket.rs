@@ -16,8 +16,11 @@ pub(super) fn table(table: &TableDefinition, options: &mut Options<'_>) -> SqlRe
     options.choice("byte-delimiter", &[("10", ())])?;
     let is_metadata = |kind: &ColumnKind| matches!(kind, ColumnKind::Metadata { key, .. } if *key != MetadataKey::Timestamp);
     if let Some(column) = table.columns.iter().find(|column| is_metadata(&column.kind)) {
-        return Err(SqlError::at(column.span, "lines of a socket have no metadata but the time of their receipt")
-            .next("write METADATA FROM 'timestamp', or leave the column out"));
+        return Err(SqlError::at(
+            column.span,
+            "lines of a socket have no metadata but the time of their receipt",
+        )
+        .next("write METADATA FROM 'timestamp', or leave the column out"));
     }
     Ok(SocketTable { host, port, format, policy })
 }

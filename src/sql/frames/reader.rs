@@ -258,7 +258,8 @@ impl DataStreamReader {
                 no_schema("the format `socket`")?;
                 text.name = "socket".into();
                 text.columns = columns(&["`value` STRING"]);
-                if options.remove("includeTimestamp").is_some_and(|value| value.eq_ignore_ascii_case("true")) {
+                if options.remove("includeTimestamp").is_some_and(|value| value.eq_ignore_ascii_case("true"))
+                {
                     text.columns.push("`timestamp` TIMESTAMP(3) METADATA VIRTUAL".into());
                 }
                 text = text.with("connector", "socket").with("format", "raw");
@@ -300,7 +301,9 @@ impl DataStreamReader {
             return Err(wrong(at, "the folder to read is not said", "call option(\"path\", \"/data/in\")"));
         };
         text = text.with("path", path).with("source.monitor-interval", "1 s");
-        for refused in ["maxFilesPerTrigger", "maxBytesPerTrigger", "latestFirst", "maxFileAge", "cleanSource"] {
+        for refused in
+            ["maxFilesPerTrigger", "maxBytesPerTrigger", "latestFirst", "maxFileAge", "cleanSource"]
+        {
             if options.contains_key(refused) {
                 let next = "leave it out: all files are read, each once";
                 return Err(wrong(at, format!("the option `{refused}` is not supported"), next));

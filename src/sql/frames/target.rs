@@ -118,7 +118,11 @@ impl Said<'_> {
         let gives = if self.mode == OutputMode::Append { Gives::Finals } else { Gives::Updates };
         let mut stream = StreamPlan::default();
         let planner = self.frame.session.0.planner();
-        let planned = planner.plan_giving(&self.frame.query(), gives, &mut stream);
+        let mut query = self.frame.query();
+        if self.mode == OutputMode::Complete && query.limit_clause.is_none() {
+            query.order_by = None; // all rows are shown, in this order
+        }
+        let planned = planner.plan_giving(&query, gives, &mut stream);
         let planned = planned.map_err(|mistake| told(self.at, mistake))?;
         let node = &stream.nodes[planned.root.0];
         let types = node.schema.fields().iter().map(|field| field.data_type().clone());

@@ -213,7 +213,8 @@ only showing top 1 row";
     #[test]
     fn nested_values_are_as_spark_writes_them() {
         let ends: ArrayRef = Arc::new(TimestampMillisecondArray::from(vec![Some(1_500), None]));
-        let window = StructArray::try_from(vec![("start", ends), ("n", Arc::new(Int64Array::from(vec![1, 2])) as _)]);
+        let window =
+            StructArray::try_from(vec![("start", ends), ("n", Arc::new(Int64Array::from(vec![1, 2])) as _)]);
         let lists = ListArray::from_iter_primitive::<Float64Type, _, _>([Some(vec![Some(1.0), None]), None]);
         let bytes = BinaryArray::from(vec![Some(&b"Az"[..]), None]);
         let rows = RecordBatch::try_from_iter([

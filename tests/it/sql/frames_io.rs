@@ -143,7 +143,8 @@ fn a_query_has_a_log_of_its_own_where_the_session_has_none() {
     let query = writer.option("checkpointLocation", state.display()).trigger(Trigger::AvailableNow).start();
     query.unwrap().await_termination().unwrap();
     assert!(state.join("log").is_dir(), "the log is in the directory of the query");
-    let named = StreamSession::builder("frames named log").log("memory:frames named log").get_or_create().unwrap();
+    let named =
+        StreamSession::builder("frames named log").log("memory:frames named log").get_or_create().unwrap();
     let reader = named.read_stream().format("kafka").option("kafka.bootstrap.servers", &log);
     let read = reader.option("subscribe", "ticks").load().unwrap();
     let told = read.write_stream().format("blackhole").start().unwrap_err().to_string();
@@ -153,7 +154,9 @@ fn a_query_has_a_log_of_its_own_where_the_session_has_none() {
 #[test]
 fn a_session_that_has_ended_is_made_anew() {
     let spark = session("frames anew");
-    spark.sql("CREATE TABLE a (x INT) WITH ('connector' = 'kafka', 'topic' = 'a', 'format' = 'json')").unwrap();
+    spark
+        .sql("CREATE TABLE a (x INT) WITH ('connector' = 'kafka', 'topic' = 'a', 'format' = 'json')")
+        .unwrap();
     assert_eq!(session("frames anew").tables(), ["a"]);
     spark.stop().unwrap();
     assert!(session("frames anew").tables().is_empty());

@@ -146,6 +146,8 @@ class Column:
 
     def getItem(self, key: Any) -> "Column":
         """An element of a list, from 0 on, or the value of a key of a map."""
+        if isinstance(key, str):
+            return self.getField(key)  # a field of a row, or a key of a map
         return self._binary("item", key)
 
     def substr(self, startPos: Union[int, "Column"], length: Union[int, "Column"]) -> "Column":

@@ -45,9 +45,6 @@ MISSING: Dict[str, str] = {
     "crosstab": _WHOLE,
     "cube": _GROUPS,
     "describe": _WHOLE,
-    "dropDuplicates": "use `distinct()`; of some columns: `ROW_NUMBER() OVER (PARTITION BY a ORDER BY t) = 1` in `spark.sql(..)`",
-    "dropDuplicatesWithinWatermark": "use `ROW_NUMBER() OVER (PARTITION BY a ORDER BY t) = 1` in `spark.sql(..)`",
-    "drop_duplicates": "use `distinct()`; of some columns: `ROW_NUMBER() OVER (PARTITION BY a ORDER BY t) = 1` in `spark.sql(..)`",
     "dropna": "use `filter` with `isNotNull`",
     "exceptAll": "use `subtract`, of distinct rows",
     "fillna": _NULLS,
@@ -100,6 +97,12 @@ MISSING: Dict[str, str] = {
 def _flat(cols: Tuple[Any, ...]) -> List[Any]:
     """Columns that are given one by one, or as one list."""
     return list(cols[0]) if len(cols) == 1 and isinstance(cols[0], (list, tuple)) else list(cols)
+
+
+def _names(subset: Optional[List[str]]) -> List[str]:
+    if isinstance(subset, str):
+        raise TypeError("subset is a list or a tuple of names")
+    return list(subset or [])
 
 
 class _Described:
@@ -270,6 +273,18 @@ class DataFrame(_Described):
     def distinct(self) -> "DataFrame":
         """Each row once."""
         return self._then(self._frame.distinct(caller()))
+
+    def dropDuplicates(self, subset: Optional[List[str]] = None) -> "DataFrame":
+        """The first row of each key: of the values of these columns, or of all. Keys are kept for ever."""
+        return self._then(self._frame.drop_duplicates(_names(subset), caller()))
+
+    def drop_duplicates(self, subset: Optional[List[str]] = None) -> "DataFrame":
+        """The same as :meth:`dropDuplicates`."""
+        return self.dropDuplicates(subset)
+
+    def dropDuplicatesWithinWatermark(self, subset: Optional[List[str]] = None) -> "DataFrame":
+        """The same, but a key is forgotten once the watermark has passed its first row by as much as rows may be late."""
+        return self._then(self._frame.drop_duplicates_within_watermark(_names(subset), caller()))
 
     def orderBy(self, *cols: Any, **kwargs: Any) -> "DataFrame":
         """In the order of these columns. Of rows that keep coming only the first are known, with :meth:`limit`; in output mode complete to the

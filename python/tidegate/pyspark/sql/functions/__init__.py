@@ -8,20 +8,14 @@ from typing import Any, Dict
 
 from tidegate._missing import missing
 from tidegate.pyspark.sql.functions.aggregates import (
-    approxCountDistinct,
-    approx_count_distinct,
-    array_agg,
     avg,
     bool_and,
     bool_or,
-    collect_list,
     count,
     countDistinct,
     count_distinct,
     count_if,
     every,
-    first,
-    last,
     max,
     mean,
     min,
@@ -208,10 +202,7 @@ __all__ = [
     "abs",
     "acos",
     "acosh",
-    "approxCountDistinct",
-    "approx_count_distinct",
     "array",
-    "array_agg",
     "array_append",
     "array_compact",
     "array_contains",
@@ -251,7 +242,6 @@ __all__ = [
     "character_length",
     "coalesce",
     "col",
-    "collect_list",
     "column",
     "concat",
     "concat_ws",
@@ -282,7 +272,6 @@ __all__ = [
     "explode",
     "expr",
     "factorial",
-    "first",
     "flatten",
     "floor",
     "from_unixtime",
@@ -296,7 +285,6 @@ __all__ = [
     "isnan",
     "isnotnull",
     "isnull",
-    "last",
     "lcase",
     "least",
     "left",
@@ -390,6 +378,7 @@ __all__ = [
 ]
 
 _UDF = "there are no functions of Python in DataFrames: use those of this module, `foreachBatch`, or `DStream.map`"
+_AGGREGATE = "there are count, sum, avg, min, max, bool_and, bool_or and those of variance; for the first or last row of a key: `ROW_NUMBER() OVER (..)` in `spark.sql(..)`"
 _OVER = "write OVER in `spark.sql(..)`: docs/sql.md says which windows there are"
 _JSON = "read columns: `readStream.format('kafka').option('value.format', 'json').schema(..)`; `get_json_object` takes a value out of a text"
 
@@ -417,7 +406,15 @@ MISSING: Dict[str, str] = {
     "rank": _OVER,
     "row_number": _OVER,
     "window_time": "use the fields `window.start` and `window.end`",
-    "collect_set": "use `array_distinct(collect_list(..))`",
+    "first": _AGGREGATE,
+    "first_value": _AGGREGATE,
+    "last": _AGGREGATE,
+    "last_value": _AGGREGATE,
+    "collect_list": _AGGREGATE,
+    "collect_set": _AGGREGATE,
+    "array_agg": _AGGREGATE,
+    "approx_count_distinct": "use `count_distinct`",
+    "approxCountDistinct": "use `count_distinct`",
     "monotonically_increasing_id": "records have a partition and an offset: `readStream.format('kafka')`",
     "input_file_name": "files are read line by line, without their names",
     "spark_partition_id": "there are no partitions to choose: leave it out",

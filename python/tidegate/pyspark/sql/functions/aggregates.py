@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Optional, Tuple
+from typing import Tuple
 
 from tidegate._missing import missing
 from tidegate.pyspark.sql.column import Column
@@ -29,16 +29,6 @@ def count_distinct(col: ColumnOrName, *cols: ColumnOrName) -> Column:
 def countDistinct(col: ColumnOrName, *cols: ColumnOrName) -> Column:
     """The same as :func:`count_distinct`."""
     return _one("count_distinct", col, cols)
-
-
-def approx_count_distinct(col: ColumnOrName, rsd: Optional[float] = None) -> Column:
-    """About the number of different values."""
-    return _function("approx_count_distinct", col)
-
-
-def approxCountDistinct(col: ColumnOrName, rsd: Optional[float] = None) -> Column:
-    """About the number of different values."""
-    return _function("approx_count_distinct", col)
 
 
 def sum(col: ColumnOrName) -> Column:
@@ -129,26 +119,6 @@ def var_samp(col: ColumnOrName) -> Column:
 def var_pop(col: ColumnOrName) -> Column:
     """The variance."""
     return _function("var_pop", col)
-
-
-def first(col: ColumnOrName, ignorenulls: bool = False) -> Column:
-    """The first value."""
-    return _function("first", col)
-
-
-def last(col: ColumnOrName, ignorenulls: bool = False) -> Column:
-    """The last value."""
-    return _function("last", col)
-
-
-def collect_list(col: ColumnOrName) -> Column:
-    """All values, as a list."""
-    return _function("collect_list", col)
-
-
-def array_agg(col: ColumnOrName) -> Column:
-    """All values, as a list."""
-    return _function("collect_list", col)
 
 
 def count_if(col: ColumnOrName) -> Column:

@@ -28,6 +28,12 @@ def _split(of: ColumnOrName, pattern: str, limit: int) -> Column:
     return _function("split", of, pattern)
 
 
+def _substring(of: ColumnOrName, pos: int, len: int) -> Column:
+    if pos < 1:
+        missing("functions.substring from the end", "use `right(..)`")
+    return _function("substring", of, pos, len)
+
+
 def _levenshtein(left: ColumnOrName, right: ColumnOrName, threshold: Optional[int]) -> Column:
     if threshold is not None:
         missing("functions.levenshtein with a threshold", "compare its result")
@@ -121,9 +127,7 @@ def locate(substr: str, str: ColumnOrName, pos: int = 1) -> Column:
 
 def substring(str: ColumnOrName, pos: int, len: int) -> Column:
     """A part of a text; positions count from 1."""
-    if pos < 1:
-        missing("functions.substring from the end", "use `right(..)`")
-    return _function("substring", str, pos, len)
+    return _substring(str, pos, len)
 
 
 def substr(str: ColumnOrName, pos: ColumnOrName, len: Optional[ColumnOrName] = None) -> Column:
