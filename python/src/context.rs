@@ -40,7 +40,7 @@ struct Flags {
 }
 
 /// The configuration of flags as on a command line, and of settings that have none.
-fn config(flags: &[String], others: &BTreeMap<String, String>) -> PyResult<Config> {
+pub fn config(flags: &[String], others: &BTreeMap<String, String>) -> PyResult<Config> {
     let parsed = Flags::command().try_get_matches_from(flags);
     let matches = parsed.map_err(|e| ConfigError::new_err(e.render().to_string()))?;
     let flags = Flags::from_arg_matches(&matches).map_err(|e| ConfigError::new_err(e.to_string()))?;

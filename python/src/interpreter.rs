@@ -17,6 +17,14 @@ pub fn is_thread_of_the_engine() -> bool {
     IS_ENGINE.get()
 }
 
+/// Runs `f` on a thread of the engine that the host was not asked to prepare.
+pub fn as_engine<T>(f: impl FnOnce() -> T) -> T {
+    let before = IS_ENGINE.replace(true);
+    let result = f();
+    IS_ENGINE.set(before);
+    result
+}
+
 pub struct Interpreter;
 
 impl Host for Interpreter {

@@ -7,6 +7,7 @@
 //! python/tidegate/      names: SparkContext, StreamingContext, DStream, RDD, listeners
 //!        |
 //! context  stream       a program; a stream             kafka  listener  errors    at the edges
+//! frames/               DataFrames and queries
 //!        |
 //! function  command     how functions are called, the command        interpreter                threads
 //!        |
@@ -19,6 +20,7 @@ mod context;
 mod decode;
 mod encode;
 mod errors;
+mod frames;
 mod function;
 mod interpreter;
 mod kafka;
@@ -37,6 +39,7 @@ fn _tidegate(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<stream::Stream>()?;
     module.add_class::<stream::Past>()?;
     errors::add_to(module)?;
+    frames::add_to(module)?;
     module.add_function(wrap_pyfunction!(context::log_to_stderr, module)?)?;
     module.add_function(wrap_pyfunction!(context::encode, module)?)?;
     module.add_function(wrap_pyfunction!(context::decode, module)?)?;

@@ -8,8 +8,9 @@ import unittest
 
 import tidegate.pyspark as ours
 import tidegate.pyspark.streaming as streaming
-from tidegate.pyspark import context, rdd, sql
+from tidegate.pyspark import context, rdd
 from tidegate.pyspark import broadcast
+from tidegate.pyspark.sql import session
 from tidegate.pyspark.streaming import context as streaming_context, dstream
 
 HERE = pathlib.Path(__file__).parent
@@ -27,7 +28,7 @@ OWNERS = {
     "Accumulator": (ours.Accumulator, {}),
     "AccumulatorParam": (ours.AccumulatorParam, {}),
     "StorageLevel": (ours.StorageLevel, {}),
-    "SparkSession": (ours.SparkSession, sql.MISSING),
+    "SparkSession": (ours.SparkSession, session.MISSING),
     "SparkSession.Builder": (
         ours.SparkSession.Builder,
         {"enableHiveSupport": "there is no Hive: leave it out", "remote": "there is no server: leave it out", "create": "a process has one session: use `getOrCreate`"},
@@ -154,9 +155,6 @@ class Api(unittest.TestCase):
             self.assertIn(ours.MISSING[name], str(caught.exception))
         with self.assertRaises(AttributeError):
             object.__new__(ours.RDD).no_such_name  # noqa: B018
-        with self.assertRaises(ImportError) as caught:
-            exec("from tidegate.pyspark.sql import functions")
-        self.assertIn("docs/sql.md", str(caught.exception))
 
     def test_the_table_of_the_documentation_is_true(self):
         text = DOCS.read_text()

@@ -1,4 +1,4 @@
-"""tidegate: PySpark's DStreams as one plain process, on Kafka or without.
+"""tidegate: PySpark's DStreams and Structured Streaming as one plain process, on Kafka or without.
 
 ``from pyspark`` becomes ``from tidegate.pyspark``, and the rest of the program stays::
 
@@ -15,16 +15,19 @@
 """
 
 from tidegate._tidegate import (
+    AnalysisException,
     BadRecordError,
     ConfigError,
     FencedError,
     StreamingError,
+    StreamingQueryException,
     UnreachableError,
     __version__,
 )
 from tidegate.pyspark import RDD, SparkConf, SparkContext, SparkSession, StorageLevel
 
 __all__ = [
+    "AnalysisException",
     "BadRecordError",
     "ConfigError",
     "FencedError",
@@ -34,6 +37,7 @@ __all__ = [
     "SparkSession",
     "StorageLevel",
     "StreamingError",
+    "StreamingQueryException",
     "UnreachableError",
     "__version__",
 ]

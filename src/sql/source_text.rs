@@ -16,7 +16,7 @@ pub struct SourceText {
     /// All of it.
     pub text: Arc<str>,
     /// The line of a program that stands for all of its places.
-    rust: Option<&'static panic::Location<'static>>,
+    line: Option<Place>,
 }
 
 impl SourceText {
@@ -26,13 +26,14 @@ impl SourceText {
         let text: Arc<str> = text.into();
         // Some editors begin a file with the mark of its byte order.
         let text = text.strip_prefix('\u{feff}').map_or_else(|| text.clone(), Arc::from);
-        SourceText { name: name.into(), text, rust: None }
+        SourceText { name: name.into(), text, line: None }
     }
 
     /// No text, but a line of a program.
     #[must_use]
-    pub(super) fn at_rust(at: &'static panic::Location<'static>) -> Self {
-        SourceText { rust: Some(at), ..SourceText::new(at.to_string(), "") }
+    pub(super) fn at_program(at: &'static panic::Location<'static>) -> Self {
+        let line = Place::from(at);
+        SourceText { name: line.to_string().into(), text: "".into(), line: Some(line) }
     }
 
     /// A line, without its end; empty if there is none.
@@ -44,8 +45,8 @@ impl SourceText {
     /// A place in it, for nodes of the plan.
     #[must_use]
     pub fn place(&self, span: Span) -> Place {
-        match self.rust {
-            Some(at) => Place::Rust(at),
+        match &self.line {
+            Some(line) => line.clone(),
             None => Place::Text { file: self.name.clone(), line: span.line, column: span.column },
         }
     }

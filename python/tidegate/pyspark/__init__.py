@@ -1,4 +1,4 @@
-"""The names of ``pyspark`` that a program of DStreams uses."""
+"""The names of ``pyspark`` that a program of streams uses."""
 
 from typing import Any, Dict
 

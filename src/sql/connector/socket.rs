@@ -3,7 +3,7 @@
 //! Owns the options of `socket`. Knows no connection.
 
 use super::{Options, SocketTable, formats};
-use crate::sql::{ColumnKind, SqlError, SqlResult, TableDefinition};
+use crate::sql::{ColumnKind, MetadataKey, SqlError, SqlResult, TableDefinition};
 
 const FORMATS: [&str; 4] = ["raw", "text", "json", "csv"];
 
@@ -14,10 +14,13 @@ pub(super) fn table(table: &TableDefinition, options: &mut Options<'_>) -> SqlRe
     let format = formats::value_format(table, options, &FORMATS)?;
     let policy = formats::policy(options)?;
     options.choice("byte-delimiter", &[("10", ())])?;
-    let is_metadata = |kind: &ColumnKind| matches!(kind, ColumnKind::Metadata { .. });
+    let is_metadata = |kind: &ColumnKind| matches!(kind, ColumnKind::Metadata { key, .. } if *key != MetadataKey::Timestamp);
     if let Some(column) = table.columns.iter().find(|column| is_metadata(&column.kind)) {
-        return Err(SqlError::at(column.span, "lines of a socket have no metadata")
-            .next("declare the column without METADATA, or leave it out"));
+        return Err(SqlError::at(
+            column.span,
+            "lines of a socket have no metadata but the time of their receipt",
+        )
+        .next("write METADATA FROM 'timestamp', or leave the column out"));
     }
     Ok(SocketTable { host, port, format, policy })
 }

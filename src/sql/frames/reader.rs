@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     error::Result,
+    plan::Place,
     sql::{
         SourceText, SqlError, SqlResult, TableDefinition,
         connector::Connector,
@@ -72,7 +73,7 @@ impl StreamSession {
     #[track_caller]
     pub fn sql(&self, text: &str) -> Result<DataFrame> {
         let at = Location::caller();
-        let text = SourceText::new(format!("sql of {at}"), text);
+        let text = SourceText::new(format!("sql of {}", Place::from(at)), text);
         let statements = parse(&text).map_err(|mistakes| {
             let shown: Vec<String> = mistakes.iter().map(|mistake| mistake.shown_in(&text)).collect();
             crate::Error::Plan(shown.join("\n"))
@@ -153,7 +154,8 @@ impl StreamSession {
 }
 
 impl DataStreamReader {
-    /// What is read: `kafka`, `rate`, `socket`, or any connector of SQL that can be read.
+    /// What is read: `kafka`, `rate`, `socket`, files of a folder (`json`, `csv`, `text`, with the option `path`), or any connector of SQL that
+    /// can be read.
     pub fn format(mut self, format: &str) -> Self {
         self.format = Some(format.to_owned());
         self
@@ -251,10 +253,15 @@ impl DataStreamReader {
                 text = text.with("connector", "datagen").with("rows-per-second", rate);
                 text = text.with("fields.value.kind", "sequence").with("fields.value.start", "0");
             }
+            "json" | "csv" | "text" => text = self.files(format, &mut options, at)?,
             "socket" => {
                 no_schema("the format `socket`")?;
                 text.name = "socket".into();
                 text.columns = columns(&["`value` STRING"]);
+                if options.remove("includeTimestamp").is_some_and(|value| value.eq_ignore_ascii_case("true"))
+                {
+                    text.columns.push("`timestamp` TIMESTAMP(3) METADATA VIRTUAL".into());
+                }
                 text = text.with("connector", "socket").with("format", "raw");
                 for (spark, here) in [("host", "hostname"), ("port", "port")] {
                     if let Some(value) = options.remove(spark) {
@@ -276,6 +283,41 @@ impl DataStreamReader {
             }
         }
         text.options.extend(options);
+        Ok(text)
+    }
+
+    /// Files of a folder, read line by line as they come.
+    fn files(&self, format: &str, options: &mut BTreeMap<String, String>, at: At) -> Result<TableText> {
+        let mut text = TableText::default().with("connector", "filesystem").with("format", format);
+        text.columns = match (&self.schema, format) {
+            (Some(schema), _) => vec![schema.clone()],
+            (None, "text") => vec!["`value` STRING".into()],
+            (None, _) => {
+                let what = format!("the columns of files of `{format}` are not said");
+                return Err(wrong(at, what, "call schema(\"name TYPE, ..\")"));
+            }
+        };
+        let Some(path) = options.remove("path") else {
+            return Err(wrong(at, "the folder to read is not said", "call option(\"path\", \"/data/in\")"));
+        };
+        text = text.with("path", path).with("source.monitor-interval", "1 s");
+        for refused in
+            ["maxFilesPerTrigger", "maxBytesPerTrigger", "latestFirst", "maxFileAge", "cleanSource"]
+        {
+            if options.contains_key(refused) {
+                let next = "leave it out: all files are read, each once";
+                return Err(wrong(at, format!("the option `{refused}` is not supported"), next));
+            }
+        }
+        for spark in ["sep", "delimiter"] {
+            if let Some(separator) = options.remove(spark) {
+                text = text.with("csv.field-delimiter", separator);
+            }
+        }
+        if options.remove("header").is_some_and(|header| header.eq_ignore_ascii_case("true")) {
+            text = text.with("csv.ignore-first-line", "true");
+        }
+        format.clone_into(&mut text.name);
         Ok(text)
     }
 

@@ -9,14 +9,19 @@ use crate::{
     error::Result,
     sql::{plan::Planner, sink::MemoryTable},
     state::RocksMemory,
+    ui::Server,
 };
 use arrow::array::RecordBatch;
 use std::{
     collections::BTreeMap,
+    net::SocketAddr,
     panic::Location,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
 };
+
+/// The sessions of the process, by their names.
+static SESSIONS: Mutex<BTreeMap<String, Weak<Session>>> = Mutex::new(BTreeMap::new());
 
 /// Names of relations that only DataFrames know begin with it.
 const HIDDEN: char = '#';
@@ -46,6 +51,8 @@ pub struct StreamSession(pub(super) Arc<Session>);
 pub struct Session {
     pub name: String,
     pub config: Config,
+    /// Whether nobody has named the log: a query that names one is on that one.
+    pub has_own_log: bool,
     pub planner: Mutex<Planner>,
     /// The tables in memory that queries fill, by the names of the queries.
     pub memory: Mutex<BTreeMap<String, MemoryTable>>,
@@ -59,6 +66,14 @@ pub struct Session {
 impl Session {
     pub fn planner(&self) -> MutexGuard<'_, Planner> {
         self.planner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The process makes a new session of this name from now on.
+    pub fn forget(self: &Arc<Self>) {
+        let mut sessions = SESSIONS.lock().unwrap_or_else(PoisonError::into_inner);
+        if sessions.get(&self.name).is_some_and(|other| std::ptr::eq(other.as_ptr(), Arc::as_ptr(self))) {
+            sessions.remove(&self.name);
+        }
     }
 
     pub fn tables(&self) -> MutexGuard<'_, BTreeMap<String, MemoryTable>> {
@@ -112,13 +127,13 @@ impl SessionBuilder {
     /// # Errors
     /// [`Error::Config`](crate::Error::Config) if a setting cannot be.
     pub fn get_or_create(self) -> Result<StreamSession> {
-        static SESSIONS: Mutex<BTreeMap<String, Weak<Session>>> = Mutex::new(BTreeMap::new());
         let mut sessions = SESSIONS.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(session) = sessions.get(&self.name).and_then(Weak::upgrade) {
             return Ok(StreamSession(session));
         }
         let SessionBuilder { name, mut config } = self;
         config.validate()?;
+        let has_own_log = config.bootstrap.is_empty() && config.state_dir.is_none();
         if config.bootstrap.is_empty() {
             config.bootstrap = match &config.state_dir {
                 Some(dir) => format!("embedded:{}", dir.join("log").display()),
@@ -129,6 +144,7 @@ impl SessionBuilder {
         let session = Arc::new(Session {
             name: name.clone(),
             config,
+            has_own_log,
             planner: Mutex::default(),
             memory: Mutex::default(),
             streams: Streams::default(),
@@ -160,6 +176,19 @@ impl StreamSession {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.0.name
+    }
+
+    /// Where the page of its queries is, once one of them was started; `None` = there is no page.
+    ///
+    /// ```
+    /// use tidegate::sql::StreamSession;
+    /// let spark = StreamSession::builder("session-page").configure(|config| config.admin_bind = None).get_or_create()?;
+    /// assert!(spark.admin_address().is_none());
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
+    #[must_use]
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.0.streams.server().as_ref().map(Server::address)
     }
 
     /// The names of the tables and views that were declared, in alphabetical order.

@@ -123,11 +123,13 @@ impl StreamSession {
         StreamingQueryManager(self.0.streams.clone())
     }
 
-    /// Stops all queries, and waits until they have ended.
+    /// Stops all queries, and waits until they have ended. The next [`get_or_create`](super::SessionBuilder::get_or_create) of its name makes a new
+    /// session.
     ///
     /// # Errors
     /// The first error of one of them.
     pub fn stop(&self) -> Result {
+        self.0.forget();
         let queries = self.streams().active();
         queries.iter().for_each(|query| query.0.context.stop(false));
         queries.iter().map(StreamingQuery::await_termination).collect::<Vec<_>>().into_iter().collect()

@@ -18,6 +18,7 @@ pub struct TableText {
     /// Each as it stands in the list: a name and a type, or a whole schema.
     pub columns: Vec<String>,
     pub primary_key: Vec<String>,
+    pub partitioned_by: Vec<String>,
     pub options: BTreeMap<String, String>,
 }
 
@@ -59,8 +60,11 @@ impl TableText {
         let value = |text: &str| format!("'{}'", text.replace('\'', "''"));
         let options: Vec<String> =
             self.options.iter().map(|(key, option)| format!("{} = {}", value(key), value(option))).collect();
+        let names: Vec<String> = self.partitioned_by.iter().map(|name| quoted(name)).collect();
+        let partitioned =
+            if names.is_empty() { String::new() } else { format!(" PARTITIONED BY ({})", names.join(", ")) };
         let text = format!(
-            "CREATE TABLE {} ({}) WITH ({})",
+            "CREATE TABLE {} ({}){partitioned} WITH ({})",
             quoted(&self.name),
             columns.join(", "),
             options.join(", ")

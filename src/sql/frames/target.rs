@@ -88,9 +88,7 @@ impl Said<'_> {
         }
         let mut text = TableText { name: self.name.to_owned(), ..TableText::default() };
         text.options.clone_from(&self.options);
-        if !self.partition_by.is_empty() {
-            text = text.with("partition.fields", self.partition_by.join(";"));
-        }
+        text.partitioned_by = self.partition_by.to_vec();
         text.columns = end.columns.iter().map(|(name, data_type)| column(name, data_type)).collect();
         let format = self.format()?;
         self.check_complete(format)?;
@@ -101,6 +99,10 @@ impl Said<'_> {
         if format == "kafka" {
             text = kafka(text, &end, emit, self.at)?;
             description = format!("kafka[{}]", text.options.get("topic").map_or("", String::as_str));
+        } else if ["json", "csv", "text", "parquet"].contains(&format) {
+            let path = text.options.get("path").cloned().unwrap_or_default();
+            text = text.with("connector", "filesystem").with("format", format);
+            description = format!("FileSink[{path}]");
         } else {
             if let Some(rows) = text.options.remove("numRows") {
                 text = text.with("num-rows", rows);
@@ -116,7 +118,11 @@ impl Said<'_> {
         let gives = if self.mode == OutputMode::Append { Gives::Finals } else { Gives::Updates };
         let mut stream = StreamPlan::default();
         let planner = self.frame.session.0.planner();
-        let planned = planner.plan_giving(&self.frame.query(), gives, &mut stream);
+        let mut query = self.frame.query();
+        if self.mode == OutputMode::Complete && query.limit_clause.is_none() {
+            query.order_by = None; // all rows are shown, in this order
+        }
+        let planned = planner.plan_giving(&query, gives, &mut stream);
         let planned = planned.map_err(|mistake| told(self.at, mistake))?;
         let node = &stream.nodes[planned.root.0];
         let types = node.schema.fields().iter().map(|field| field.data_type().clone());

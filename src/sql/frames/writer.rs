@@ -132,7 +132,8 @@ impl DataStreamWriter {
         self
     }
 
-    /// An option of the sink; `checkpointLocation` is the directory of this query's state, instead of that of the session.
+    /// An option of the sink; `checkpointLocation` is the directory of this query's state, instead of that of the session; if
+    /// the session has neither a log nor a directory, the log of the query is there too.
     pub fn option(mut self, key: &str, value: impl Display) -> Self {
         self.options.insert(key.to_owned(), value.to_string());
         self
@@ -249,7 +250,7 @@ impl DataStreamWriter {
         let name = self.application();
         let application = ssc.config().application_id.clone();
         let Planned { stream, target, .. } = self.planned(&name, self.options.clone(), at)?;
-        let place = SourceText::at_rust(at);
+        let place = SourceText::at_program(at);
         let built = ssc.add_plan(|topology| {
             build::build_with(&stream, &place, &application, target.taken.as_ref(), topology)
         });
@@ -295,11 +296,11 @@ impl DataStreamWriter {
             let next = "give it another name: query_name(..)";
             return Err(wrong(at, format!("a query `{application}` is running"), next));
         };
-        let place = SourceText::at_rust(at);
+        let place = SourceText::at_program(at);
         let mut options = self.options.clone();
         let config = self.config(&application, &mut options, at)?;
         let Planned { stream, target, plans } = self.planned(&application, options, at)?;
-        let config = with_tables(config, &stream, at)?;
+        let config = with_tables(config, session.0.has_own_log, &stream, at)?;
         let context = StreamingContext::new(config.clone());
         let built = context.add_plan(|topology| {
             build::build_with(&stream, &place, &application, target.taken.as_ref(), topology)
@@ -432,14 +433,15 @@ struct Planned {
 }
 
 /// The settings with what the tables of the plan say of the log; both must agree.
-fn with_tables(mut config: Config, stream: &StreamPlan, at: At) -> Result<Config> {
+fn with_tables(mut config: Config, has_own_log: bool, stream: &StreamPlan, at: At) -> Result<Config> {
+    let mut log = if has_own_log { String::new() } else { std::mem::take(&mut config.bootstrap) };
     let topics = stream.tables().filter_map(|table| match Connector::of(table) {
         Ok(Connector::Kafka(kafka) | Connector::UpsertKafka(kafka)) => Some(kafka),
         _ => None,
     });
     for (key, value, _) in topics.flat_map(|kafka| kafka.properties) {
         let set = match key.as_str() {
-            "bootstrap.servers" => &mut config.bootstrap,
+            "bootstrap.servers" => &mut log,
             "group.id" => &mut config.application_id,
             _ => config.properties.entry(key.clone()).or_default(),
         };
@@ -455,6 +457,13 @@ fn with_tables(mut config: Config, stream: &StreamPlan, at: At) -> Result<Config
                 mistake.next("leave the option out, and call StreamSession::builder(..).log(..)"),
             ));
         }
+    }
+    if !log.is_empty() {
+        config.bootstrap = log;
+    } else if let Some(dir) = config.state_dir.take() {
+        // Of a query with a directory of its own, in a session without one.
+        config.bootstrap = format!("embedded:{}", dir.join("log").display());
+        config.state_dir = Some(dir.join("state"));
     }
     Ok(config)
 }

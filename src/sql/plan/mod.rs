@@ -282,6 +282,7 @@ impl Planner {
     /// # Errors
     /// The first mistake.
     pub fn columns_of(&self, query: &Query) -> SqlResult<DFSchemaRef> {
+        let query = &windows::rewritten(query)?;
         let logical = self.analyzed(query, false)?;
         mistakes::check_literals(query, &logical)?;
         Ok(logical.schema().clone())

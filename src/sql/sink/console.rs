@@ -129,7 +129,7 @@ impl ShownRows {
             .map_err(|e| Error::Codec(format!("rows do not fit their columns: {e}")))?;
         match self.place {
             ShownAt::Console { truncates } => {
-                let rows = show::table(&rows, self.rows_max, truncates)?;
+                let rows = show::table(&rows, self.rows_max, truncates.then_some(show::CUT_AT))?;
                 let printed = Printed { heading: Heading::Count, rows, rows_max: usize::MAX };
                 cx.out.output(Output::Console { node: cx.out.node(), printed });
             }

@@ -19,4 +19,5 @@ pub use encode::{RecordEncoder, RowEncoder, TableColumns};
 pub use files::FileRows;
 pub use print::PrintSink;
 pub use program::{BatchOfRows, MemoryTable, Outlet};
+pub use show::table as shown_table;
 pub use upsert::UpsertSink;

@@ -4,12 +4,13 @@
 
 use crate::error::{Error, Result};
 use arrow::{
-    array::{Array, ArrayRef, RecordBatch},
+    array::{Array, ArrayRef, AsArray, RecordBatch},
+    datatypes::{DataType, Float32Type, Float64Type},
     util::display::{ArrayFormatter, FormatOptions},
 };
 
 /// Characters of a value in a table that cuts long ones, as in Spark.
-const CUT_AT: usize = 20;
+pub const CUT_AT: usize = 20;
 /// Least width of a column, as in Spark.
 const WIDTH_MIN: usize = 3;
 
@@ -28,6 +29,84 @@ fn texts(column: &ArrayRef, null: &'static str) -> Result<Vec<String>> {
     (0..column.len()).map(|row| formatter.value(row).try_to_string().map_err(wrong)).collect()
 }
 
+/// A value as Spark's `CAST(.. AS STRING)` writes it; `None` = it is missing.
+fn spark_text(column: &dyn Array, row: usize) -> Result<Option<String>> {
+    if column.is_null(row) {
+        return Ok(None);
+    }
+    let inner = |column: &dyn Array, row: usize| -> Result<String> {
+        Ok(spark_text(column, row)?.unwrap_or_else(|| "NULL".into()))
+    };
+    let all = |column: &dyn Array| -> Result<Vec<String>> {
+        (0..column.len()).map(|row| inner(column, row)).collect()
+    };
+    Ok(Some(match column.data_type() {
+        DataType::Struct(_) => {
+            let fields = column.as_struct().columns().iter();
+            let fields = fields.map(|field| inner(field.as_ref(), row)).collect::<Result<Vec<_>>>()?;
+            format!("{{{}}}", fields.join(", "))
+        }
+        DataType::List(_) => format!("[{}]", all(column.as_list::<i32>().value(row).as_ref())?.join(", ")),
+        DataType::Map(..) => {
+            let entries = column.as_map().value(row);
+            let (keys, values) = (all(entries.column(0).as_ref())?, all(entries.column(1).as_ref())?);
+            let entries: Vec<String> =
+                keys.iter().zip(values).map(|(key, value)| format!("{key} -> {value}")).collect();
+            format!("{{{}}}", entries.join(", "))
+        }
+        DataType::Binary => {
+            let bytes = column.as_binary::<i32>().value(row).iter().map(|byte| format!("{byte:02X}"));
+            format!("[{}]", bytes.collect::<Vec<_>>().join(" "))
+        }
+        DataType::Float64 => {
+            let number = column.as_primitive::<Float64Type>().value(row);
+            java_number(number, &format!("{number:e}"))
+        }
+        DataType::Float32 => {
+            let number = column.as_primitive::<Float32Type>().value(row);
+            java_number(f64::from(number), &format!("{number:e}"))
+        }
+        data_type => {
+            let wrong = |e: arrow::error::ArrowError| Error::Row(format!("a value cannot be shown: {e}"));
+            let options = options("NULL");
+            let formatter = ArrayFormatter::try_new(column, &options).map_err(wrong)?;
+            let text = formatter.value(row).try_to_string().map_err(wrong)?;
+            let is_fraction = matches!(data_type, DataType::Timestamp(..)) && text.contains('.');
+            if is_fraction { text.trim_end_matches('0').to_owned() } else { text }
+        }
+    }))
+}
+
+/// A number as Java writes it: `1.5`, `1.0E10`; `scientific` has its shortest digits, such as `1e10`.
+fn java_number(number: f64, scientific: &str) -> String {
+    if number.is_nan() {
+        return "NaN".into();
+    }
+    if number.is_infinite() {
+        return if number > 0.0 { "Infinity" } else { "-Infinity" }.into();
+    }
+    let Some((digits, exponent)) = scientific.split_once('e') else { return scientific.to_owned() };
+    let (sign, digits) = match digits.strip_prefix('-') {
+        Some(digits) => ("-", digits),
+        None => ("", digits),
+    };
+    let exponent: i32 = exponent.parse().unwrap_or_default();
+    let digits = digits.replace('.', "");
+    let fraction = |digits: &str| if digits.is_empty() { "0".to_owned() } else { digits.to_owned() };
+    match exponent {
+        0..=6 => {
+            let whole = usize::try_from(exponent).unwrap_or_default() + 1;
+            let padded = format!("{digits:0<whole$}");
+            format!("{sign}{}.{}", &padded[..whole], fraction(&padded[whole..]))
+        }
+        -3..=-1 => {
+            let zeros = "0".repeat(usize::try_from(-exponent - 1).unwrap_or_default());
+            format!("{sign}0.{zeros}{digits}")
+        }
+        _ => format!("{sign}{}.{}E{exponent}", &digits[..1], fraction(&digits[1..])),
+    }
+}
+
 /// A line for each row, such as `+I[tea, 3]`: `kind` says of each row what happened to it.
 ///
 /// # Errors
@@ -41,16 +120,19 @@ pub fn changes(rows: &RecordBatch, kind: impl Fn(usize) -> &'static str) -> Resu
     Ok((0..rows.num_rows()).map(line).collect())
 }
 
-/// The lines of a table with `rows_max` rows at most, as Spark's `show` draws it.
+/// The lines of a table with `rows_max` rows at most, as Spark's `show` draws it. Values of more than `cut_at` characters are cut, and
+/// stand on the right.
 ///
 /// # Errors
 /// If a value cannot be shown.
-pub fn table(rows: &RecordBatch, rows_max: usize, truncates: bool) -> Result<Vec<String>> {
+pub fn table(rows: &RecordBatch, rows_max: usize, cut_at: Option<usize>) -> Result<Vec<String>> {
     let shown = rows.slice(0, rows.num_rows().min(rows_max));
     let mut columns = vec![];
     for (field, column) in rows.schema().fields().iter().zip(shown.columns()) {
-        let mut cells = vec![cut(field.name(), truncates)];
-        cells.extend(texts(column, "NULL")?.iter().map(|value| cut(value, truncates)));
+        let mut cells = vec![cut(field.name(), cut_at)];
+        for row in 0..column.len() {
+            cells.push(cut(&spark_text(column.as_ref(), row)?.unwrap_or_else(|| "NULL".into()), cut_at));
+        }
         let width = cells.iter().map(|cell| cell.chars().count()).max().unwrap_or(0).max(WIDTH_MIN);
         columns.push((cells, width));
     }
@@ -59,7 +141,7 @@ pub fn table(rows: &RecordBatch, rows_max: usize, truncates: bool) -> Result<Vec
     let line = |row: usize| -> String {
         let cell = |(cells, width): &(Vec<String>, usize)| {
             let cell = &cells[row];
-            if truncates { format!("|{cell:>width$}") } else { format!("|{cell:<width$}") }
+            if cut_at.is_some() { format!("|{cell:>width$}") } else { format!("|{cell:<width$}") }
         };
         columns.iter().map(cell).chain(["|".into()]).collect()
     };
@@ -72,20 +154,24 @@ pub fn table(rows: &RecordBatch, rows_max: usize, truncates: bool) -> Result<Vec
     Ok(lines)
 }
 
-fn cut(value: &str, truncates: bool) -> String {
+fn cut(value: &str, cut_at: Option<usize>) -> String {
     // A line break would break the table.
     let value = value.replace('\n', "\\n").replace('\r', "\\r").replace('\t', "\\t");
-    if truncates && value.chars().count() > CUT_AT {
-        value.chars().take(CUT_AT - 3).chain("...".chars()).collect()
-    } else {
-        value
+    match cut_at {
+        Some(most) if value.chars().count() > most && most < 4 => value.chars().take(most).collect(),
+        Some(most) if value.chars().count() > most => {
+            value.chars().take(most - 3).chain("...".chars()).collect()
+        }
+        _ => value,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use arrow::array::{Int64Array, StringArray};
+    use arrow::array::{
+        BinaryArray, Int64Array, ListArray, StringArray, StructArray, TimestampMillisecondArray,
+    };
     use std::sync::Arc;
 
     fn rows() -> RecordBatch {
@@ -105,7 +191,7 @@ mod tests {
 |                NULL|12345|
 |a text of more th...| NULL|
 +--------------------+-----+";
-        assert_eq!(table(&rows(), 20, true).unwrap().join("\n"), expected);
+        assert_eq!(table(&rows(), 20, Some(CUT_AT)).unwrap().join("\n"), expected);
         let expected = "\
 +----+---+
 |word|n  |
@@ -113,7 +199,32 @@ mod tests {
 |tea |3  |
 +----+---+
 only showing top 1 row";
-        assert_eq!(table(&rows(), 1, false).unwrap().join("\n"), expected);
+        assert_eq!(table(&rows(), 1, None).unwrap().join("\n"), expected);
+    }
+
+    #[test]
+    fn numbers_are_as_java_writes_them() {
+        let text = |number: f64| java_number(number, &format!("{number:e}"));
+        let shown = [0.0, 1.5, -12.0, 1_234_567.0, 12_345_678.0, 0.001, 0.000_12, 1e300, f64::NAN].map(text);
+        let java = ["0.0", "1.5", "-12.0", "1234567.0", "1.2345678E7", "0.001", "1.2E-4", "1.0E300", "NaN"];
+        assert_eq!(shown, java);
+    }
+
+    #[test]
+    fn nested_values_are_as_spark_writes_them() {
+        let ends: ArrayRef = Arc::new(TimestampMillisecondArray::from(vec![Some(1_500), None]));
+        let window =
+            StructArray::try_from(vec![("start", ends), ("n", Arc::new(Int64Array::from(vec![1, 2])) as _)]);
+        let lists = ListArray::from_iter_primitive::<Float64Type, _, _>([Some(vec![Some(1.0), None]), None]);
+        let bytes = BinaryArray::from(vec![Some(&b"Az"[..]), None]);
+        let rows = RecordBatch::try_from_iter([
+            ("window", Arc::new(window.unwrap()) as ArrayRef),
+            ("list", Arc::new(lists) as _),
+            ("bytes", Arc::new(bytes) as _),
+        ]);
+        let lines = table(&rows.unwrap(), 20, None).unwrap();
+        assert_eq!(lines[3], "|{1970-01-01 00:00:01.5, 1}|[1.0, NULL]|[41 7A]|");
+        assert_eq!(lines[4], "|{NULL, 2}                 |NULL       |NULL   |");
     }
 
     #[test]

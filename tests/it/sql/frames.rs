@@ -15,7 +15,9 @@ use tidegate::{
     sql::{
         DataFrame, QueryProgressEvent, QueryStartedEvent, QueryTerminatedEvent, StreamSession,
         StreamingQueryListener, Trigger,
-        functions::{col, count, count_distinct, explode, expr, lit, lower, split, sum, when, window},
+        functions::{
+            col, count, count_distinct, explode, expr, lit, lower, session_window, split, sum, when, window,
+        },
     },
     testing::Driver,
 };
@@ -224,6 +226,50 @@ fn groups_have_all_that_is_computed_of_them_and_are_seen_by_sql() {
         "console | |item|sum(price)|prices|most|",
     ];
     assert_eq!(lines, expected);
+}
+
+#[test]
+fn all_rows_are_shown_in_an_order_and_sessions_are_grouped_by() {
+    let builder = StreamSession::builder("orders").log("memory:orders").threads(1);
+    let spark = builder.configure(|config| config.admin_bind = None).get_or_create().unwrap();
+    write("memory:orders", &["b a c b", "c b"]);
+    let counts = words(&spark).group_by(["word"]).count().unwrap();
+    let ordered = counts.order_by([col("count").desc_nulls_last(), col("word").asc_nulls_first()]).unwrap();
+    let writer = ordered.write_stream().format("memory").query_name("ordered").output_mode("complete");
+    let query = writer.trigger(Trigger::AvailableNow).start().unwrap();
+    assert!(query.await_termination_or_timeout(SECONDS).unwrap());
+    let kept = spark.memory("ordered").unwrap();
+    let words: Vec<&str> =
+        kept.iter().flat_map(|rows| rows.column(0).as_string::<i32>().iter().flatten()).collect();
+    assert_eq!(words, ["b", "c", "a"]);
+    let told =
+        ordered.write_stream().format("console").output_mode("update").start().unwrap_err().to_string();
+    assert!(told.contains("ORDER BY over rows that never end"), "{told}");
+
+    let reader =
+        spark.read_stream().format("kafka").option("subscribe", "clicks").option("value.format", "json");
+    let clicks = reader.schema("page STRING, ts TIMESTAMP(3)").load().unwrap();
+    let timed = clicks.with_watermark("ts", "10 seconds").unwrap();
+    let sessions = timed.group_by([session_window("ts", "5 seconds"), col("page")]).count().unwrap();
+    assert_eq!(sessions.columns(), ["session_window", "page", "count"]);
+    assert_eq!(
+        sessions.select([col("session_window.start"), col("count")]).unwrap().columns(),
+        ["start", "count"]
+    );
+}
+
+#[test]
+fn columns_that_both_sides_of_a_join_have_are_told_apart() {
+    let spark = session("told apart");
+    let (left, right) = (words(&spark), words(&spark));
+    assert_eq!(left.join_using(&right, ["word"], "inner").unwrap().columns(), ["word"]);
+    let told = left.join(&right, col("word").eq(col("word")), "inner").unwrap_err().to_string();
+    assert!(
+        told.contains("both sides of the join have a column `word`") && told.contains("alias(..)"),
+        "{told}"
+    );
+    let named = left.alias("a").unwrap().join(&right.alias("b").unwrap(), expr("a.word = b.word"), "inner");
+    assert_eq!(named.unwrap().columns(), ["word", "word"]);
 }
 
 #[test]

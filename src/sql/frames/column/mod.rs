@@ -165,6 +165,46 @@ impl Column {
     }
 }
 
+macro_rules! orders {
+    ($($(#[doc = $doc:literal])+ $name:ident $is_ascending:literal $nulls_first:literal;)*) => {
+        impl Column {$(
+            $(#[doc = $doc])+
+            #[must_use]
+            pub fn $name(&self) -> Self {
+                let order = OrderByOptions { asc: Some($is_ascending), nulls_first: Some($nulls_first) };
+                Column { order, ..self.clone() }
+            }
+        )*}
+    };
+}
+
+orders! {
+    /// Ordered by it, the least first, before them those that are NULL.
+    ///
+    /// ```
+    /// assert_eq!(tidegate::sql::functions::col("n").asc_nulls_first().to_string(), "n");
+    /// ```
+    asc_nulls_first true true;
+    /// Ordered by it, the least first, at the end those that are NULL.
+    ///
+    /// ```
+    /// assert_eq!(tidegate::sql::functions::col("n").asc_nulls_last().to_string(), "n");
+    /// ```
+    asc_nulls_last true false;
+    /// Ordered by it, the greatest first, before them those that are NULL.
+    ///
+    /// ```
+    /// assert_eq!(tidegate::sql::functions::col("n").desc_nulls_first().to_string(), "n");
+    /// ```
+    desc_nulls_first false true;
+    /// Ordered by it, the greatest first, at the end those that are NULL.
+    ///
+    /// ```
+    /// assert_eq!(tidegate::sql::functions::col("n").desc_nulls_last().to_string(), "n");
+    /// ```
+    desc_nulls_last false false;
+}
+
 impl fmt::Display for Column {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.mistake {

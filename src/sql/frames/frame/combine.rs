@@ -105,7 +105,10 @@ impl DataFrame {
         how: &str,
     ) -> Result<DataFrame> {
         let columns = columns.into_iter().map(|name| ObjectName::from(vec![ident(name)])).collect();
-        self.joined(other, how, JoinConstraint::Using(columns), Location::caller())
+        let at = Location::caller();
+        self.check_session(other, at)?;
+        let (left, right) = (self.told_apart(other, "#left", at)?, other.told_apart(self, "#right", at)?);
+        left.joined(&right, how, JoinConstraint::Using(columns), at)
     }
 
     fn joined(&self, other: &DataFrame, how: &str, on: JoinConstraint, at: At) -> Result<DataFrame> {
@@ -116,6 +119,7 @@ impl DataFrame {
 
     fn beside(&self, other: &DataFrame, join_operator: JoinOperator, at: At) -> Result<DataFrame> {
         self.check_session(other, at)?;
+        self.check_names(other, at)?;
         let join = Join { relation: other.relation(None), global: false, join_operator };
         let mut from = match (&self.filter, &self.whole) {
             (None, None) => self.from.clone(),
@@ -123,6 +127,23 @@ impl DataFrame {
         };
         from.joins.push(join);
         DataFrame::planned(&self.session, from, None, at)
+    }
+
+    /// That the columns of both can be told apart: by the names of the DataFrames, if not by their own.
+    fn check_names(&self, other: &DataFrame, at: At) -> Result {
+        let there: Vec<_> = self.schema.iter().map(|(relation, field)| (relation, field.name())).collect();
+        let same = other.schema.iter().find(|(relation, field)| there.contains(&(*relation, field.name())));
+        let Some((_, field)) = same else { return Ok(()) };
+        let what = format!("both sides of the join have a column `{}`", field.name());
+        Err(wrong(at, what, "give both a name before, with `alias(..)`, and say which is meant: a.id"))
+    }
+
+    /// It under a name that no program has, unless it has one: `join_using` names each column once.
+    fn told_apart(&self, other: &DataFrame, name: &str, at: At) -> Result<DataFrame> {
+        match self.check_names(other, at) {
+            Ok(()) => Ok(self.clone()),
+            Err(_) => DataFrame::reading(&self.session, self.relation(Some(name)), at),
+        }
     }
 
     fn check_session(&self, other: &DataFrame, at: At) -> Result {

@@ -75,6 +75,11 @@ impl DataFrame {
     }
 }
 
+/// Whether an expression calls this function.
+fn is_call_of(expr: &Expr, name: &str) -> bool {
+    matches!(expr, Expr::Function(call) if call.name.to_string() == name)
+}
+
 impl GroupedData {
     /// What is computed of each group.
     ///
@@ -111,7 +116,8 @@ impl GroupedData {
                 continue;
             }
             group_by.push(key.expr());
-            items.push(key.clone());
+            let is_session = key.alias_name().is_none() && is_call_of(&key.expr(), "session_window");
+            items.push(if is_session { key.alias("session_window") } else { key.clone() });
         }
         items.extend(columns.iter().cloned());
         let columns = items.iter().map(item).collect();

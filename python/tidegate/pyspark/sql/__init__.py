@@ -1,0 +1,37 @@
+"""The names of ``pyspark.sql`` that a program of Structured Streaming uses."""
+
+from typing import Any, Dict
+
+from tidegate.pyspark.sql.column import Column
+from tidegate.pyspark.sql.dataframe import DataFrame
+from tidegate.pyspark.sql.group import GroupedData
+from tidegate.pyspark.sql.session import Catalog, SparkSession
+from tidegate.pyspark.sql.types import Row
+
+__all__ = ["Catalog", "Column", "DataFrame", "GroupedData", "Row", "SparkSession"]
+
+_NULLS = "use `select` with `coalesce`"
+_WHOLE = "use `foreachBatch` with `toPandas()`"
+
+#: What `pyspark.sql` has and this package has not, with what to write instead.
+MISSING: Dict[str, str] = {
+    "DataFrameNaFunctions": _NULLS,
+    "DataFrameReader": "use `readStream`",
+    "DataFrameStatFunctions": _WHOLE,
+    "DataFrameWriter": "use `writeStream`",
+    "DataFrameWriterV2": "use `writeStream.toTable(..)`",
+    "HiveContext": "there is no Hive: use `SparkSession`",
+    "Observation": "use `lastProgress`, or a query of aggregates",
+    "PandasCogroupedOps": "use `join`",
+    "SQLContext": "use `SparkSession`",
+    "UDFRegistration": "there are no functions of Python in DataFrames: use those of `functions`, `foreachBatch`, or `DStream.map`",
+    "UDTFRegistration": "there are no functions of Python in DataFrames: use `explode`, or `DStream.flatMap`",
+    "Window": "write OVER in `spark.sql(..)`: docs/sql.md says which windows there are",
+    "WindowSpec": "write OVER in `spark.sql(..)`: docs/sql.md says which windows there are",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in MISSING:
+        raise ImportError(f"pyspark.sql.{name} is not supported by tidegate\n  next: {MISSING[name]}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
