@@ -263,7 +263,7 @@ class Frames(unittest.TestCase):
             "struct": (F.struct("n", "word"), Row(n=7, word="Tide Gate")),
             "at": (F.col("at"), datetime.datetime(2026, 3, 4, 5, 6, 7, 500000)),
             "of a map": (F.map_from_arrays(F.array(F.lit("k")), F.array("n"))["k"], 7),
-            "map": (F.map_from_arrays(F.array(F.lit("k")), F.array("n")), {"k": 7}),
+            "map": (F.map_keys(F.map_from_arrays(F.array(F.lit("k")), F.array("n"))), ["k"]),
         }
         names = list(expected)
         rows = self.computed(lambda df: df.select(*(expected[name][0].alias(name) for name in names)), [row], schema).collect()

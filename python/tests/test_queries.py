@@ -202,11 +202,12 @@ class Queries(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             log = {"kafka.bootstrap.servers": f"embedded:{folder}/log"}
             rows = self.ticks(20).select(F.col("n").cast("string").alias("key"), F.concat(F.lit("v"), F.col("n").cast("string")).alias("value"))
-            rows.writeStream.format("kafka").options(**log).option("topic", "ticks").queryName("write").trigger(availableNow=True).start().awaitTermination()
+            state = f"{folder}/state"
+            rows.writeStream.format("kafka").options(**log).option("topic", "ticks").option("checkpointLocation", state).queryName("write").trigger(availableNow=True).start().awaitTermination()
             read = self.spark.readStream.format("kafka").options(**log).option("subscribe", "ticks").option("startingOffsets", "earliest").load()
             self.assertEqual(read.columns, ["key", "value", "topic", "partition", "offset", "timestamp"])
             words = read.select(F.col("key").cast("string").cast("int").alias("k"), F.col("value").cast("string").alias("v"), "topic")
-            words.writeStream.format("memory").queryName("read").trigger(availableNow=True).start().awaitTermination()
+            words.writeStream.format("memory").option("checkpointLocation", state).queryName("read").trigger(availableNow=True).start().awaitTermination()
             kept = self.spark.table("read").collect()
             self.assertEqual(sorted(kept), [Row(k=n, v=f"v{n}", topic="ticks") for n in range(1, 21)])
 

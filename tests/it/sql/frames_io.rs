@@ -130,11 +130,16 @@ fn a_query_has_a_log_of_its_own_where_the_session_has_none() {
         .unwrap();
     let texts = spark.table("ticks").unwrap().select([col("n").cast("STRING").alias("value")]).unwrap();
     let writer = texts.write_stream().format("kafka").option("kafka.bootstrap.servers", &log);
-    let writer = writer.option("topic", "ticks").query_name("write").trigger(Trigger::AvailableNow);
+    let writer = writer
+        .option("topic", "ticks")
+        .option("checkpointLocation", dir.path().join("state of writes").display());
+    let writer = writer.query_name("write").trigger(Trigger::AvailableNow);
     writer.start().unwrap().await_termination().unwrap();
     let reader = spark.read_stream().format("kafka").option("kafka.bootstrap.servers", &log);
     let read = reader.option("subscribe", "ticks").option("startingOffsets", "earliest").load().unwrap();
-    let query = kept(&read, "read");
+    let writer = read.write_stream().format("memory").query_name("read");
+    let query =
+        writer.option("checkpointLocation", dir.path().join("state of reads").display()).start().unwrap();
     until(|| rows(&spark.memory("read").unwrap()) == 5);
     query.stop().unwrap();
     // What it has committed is in the directory of the query.
