@@ -17,6 +17,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, parser::ValueSource};
 use pyo3::prelude::*;
 use std::{
     collections::BTreeMap,
+    num::NonZeroU32,
     sync::{Arc, mpsc},
     time::Duration,
 };
@@ -111,6 +112,14 @@ impl Context {
 
     fn files(&self, dir: &str, at: At) -> Stream {
         host::called_from(at.line(), || plain(self.ssc.text_file_stream(dir).map(|line| Value::text(&line))))
+    }
+
+    fn binary_records(&self, dir: &str, record_bytes: u32, at: At) -> PyResult<Stream> {
+        let record_bytes = NonZeroU32::new(record_bytes)
+            .ok_or_else(|| ConfigError::new_err("a record has one byte at least\n  next: give its length"))?;
+        Ok(host::called_from(at.line(), || {
+            plain(self.ssc.binary_records_stream(dir, record_bytes).map(|record| Value::raw(&record)))
+        }))
     }
 
     #[pyo3(signature = (topics, pattern, key, value, part, on_bad_record, starting, at))]

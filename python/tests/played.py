@@ -18,13 +18,16 @@ HERE = pathlib.Path(__file__).parent
 PROGRAMS = HERE / "programs"
 GOLDEN = HERE / "golden" / "programs"
 LINE = "-" * 43
+PROBE = "probe"
 #: What a program gets, step by step: the next one when the last one was printed. And how many batches with rows it prints in all.
 STEPS = {
-    "lecture": (["to be or not to be"], 5),
+    "lecture": (["to be or not to be"], 4),
     "network": (["to be or not to be", "that is the question", "it's a tide"], 3),
     "stateful": (["to be or not to be", "tide gate tide", "be"], 3),
     "recoverable": (["a tide", "b b sea a"], 2),
+    "joined": (["tide gate tide mud", "gate gate and sea"], 2),
     "queued": ([], 4),
+    "inverse": ([], 9),
     "files": (["to be or not to be", "one line\nand another line"], 2),
     "windowed": (["to be or not to be"], 8),
 }
@@ -33,15 +36,15 @@ STEPS = {
 class Played:
     """A program that runs."""
 
-    def __init__(self, name, directory, python=sys.executable, package="tidegate.pyspark", env=None):
+    def __init__(self, name, directory, python=sys.executable, package="tidegate.pyspark", env=None, port=0):
         text = (PROGRAMS / f"{name}.py").read_text().replace("from pyspark", f"from {package}")
         self.path = pathlib.Path(directory) / f"{name}.py"
         self.path.write_text(text)
-        self.server = socket.create_server(("127.0.0.1", 0))
-        port = str(self.server.getsockname()[1])
+        self.server = socket.create_server(("127.0.0.1", port))
+        self.port = self.server.getsockname()[1]
         self.files = pathlib.Path(directory) / "files"
         self.files.mkdir(exist_ok=True)
-        arguments = [port, f"{directory}/checkpoint", f"{directory}/out.txt"] if name != "files" else [str(self.files)]
+        arguments = [str(self.port), f"{directory}/checkpoint", f"{directory}/out.txt"] if name != "files" else [str(self.files)]
         environment = {**os.environ, "TIDEGATE_ADMIN_BIND": "off", "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8", **(env or {})}
         self.process = subprocess.Popen(
             [python, str(self.path), *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
@@ -64,7 +67,23 @@ class Played:
         if not blocks:
             return [[row] for row in text.splitlines() if row and row != "Counts of a batch"]
         rows = [block.split("\n\n")[0].splitlines() for block in blocks if "\n\n" in block or block == "\n" or block.endswith("\n")]
+        rows = [[row for row in of if PROBE not in row] for of in rows]
         return [sorted(of) for of in rows if of and of != [""]]
+
+    def seeks_files(self):
+        """Waits until it takes files: those that are there when it begins are skipped."""
+        deadline, number = time.monotonic() + 200, 0
+        while PROBE not in "".join(self.out):
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                raise AssertionError(f"{self.path.stem} takes no files\n{''.join(self.err)[-3000:]}")
+            self.new_file(f"probe-{number}", PROBE)
+            number += 1
+            time.sleep(2)
+
+    def new_file(self, name, text):
+        hidden = self.files / f".{name}"
+        hidden.write_text(text + "\n")
+        hidden.rename(self.files / f"{name}.txt")
 
     def until(self, count, seconds=200):
         deadline = time.monotonic() + seconds
@@ -79,32 +98,29 @@ class Played:
         self.server.close()
 
 
-def play(name, settle_seconds=12, **options):
+def play(name, seconds=200, **options):
     """What a program prints: the rows of each batch that has any."""
     steps, count = STEPS[name]
     with tempfile.TemporaryDirectory() as directory:
         played = Played(name, directory, **options)
         try:
-            if name not in ("queued", "files"):
+            if name not in ("queued", "inverse", "files"):
                 played.connected()
                 time.sleep(0.5)
             elif name == "files":
-                played.until(0)
-                time.sleep(settle_seconds)  # files that are there when the program begins are skipped
+                played.seeks_files()
             for number, step in enumerate(steps):
                 if name == "stateful":
                     played.until(1)
                 seen, last = len(played.batches()), played.batches()[-1:]
                 if name == "files":
-                    hidden = played.files / f".{number}"
-                    hidden.write_text(step + "\n")
-                    hidden.rename(played.files / f"{number}.txt")
+                    played.new_file(str(number), step)
                 else:
                     played.client.sendall(step.encode() + b"\n")
                 played.until(seen + 1)
                 while name == "stateful" and played.batches()[-1:] == last:
                     played.until(len(played.batches()) + 1)
-            played.until(count)
+            played.until(count, seconds)
             return said(name, played.batches()[:count] if name != "stateful" else distinct(played.batches()))
         finally:
             played.end()
@@ -116,6 +132,6 @@ def distinct(batches):
 
 
 def said(name, batches):
-    if name == "windowed":  # several outputs, whose order among each other is open
+    if name in ("windowed", "inverse"):  # several outputs, whose order among each other is open
         batches = sorted(batches)
     return "".join("".join(f"{row}\n" for row in rows) + "\n" for rows in batches)

@@ -1,4 +1,7 @@
-"""Runs the tests of the Python package that is installed, and ends with the line "N passed, N failed"."""
+"""Runs the tests of the Python package that is installed, or those with a name in them, and ends with the line "N passed, N failed".
+
+``--list`` names them and runs none.
+"""
 
 import pathlib
 import sys
@@ -7,11 +10,14 @@ import unittest
 
 def main() -> int:
     here = pathlib.Path(__file__).parent
-    names = sys.argv[1:]
+    names = [name for name in sys.argv[1:] if name != "--list"]
     suite = unittest.defaultTestLoader.discover(str(here), pattern="test_*.py", top_level_dir=str(here))
     if names:
         tests = [test for test in each(suite) if any(name in test.id() for name in names)]
         suite = unittest.TestSuite(tests)
+    if "--list" in sys.argv:
+        print("\n".join(test.id() for test in each(suite)))
+        return 0
     result = unittest.TextTestRunner(verbosity=1, stream=sys.stderr).run(suite)
     bad = len(result.failures) + len(result.errors) + len(result.unexpectedSuccesses)
     skipped = len(result.skipped)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+import threading
 import time
 import unittest
 
@@ -139,7 +140,12 @@ class Ends(unittest.TestCase):
 
     def ended(self, program, within):
         began = time.monotonic()
-        out, err = program.communicate(timeout=60)
+        ending = threading.Timer(60, program.kill)
+        ending.start()
+        # `communicate` would lose what the first line was read with.
+        out, err = program.stdout.read(), program.stderr.read()
+        program.wait()
+        ending.cancel()
         self.assertLess(time.monotonic() - began, within, err)
         return out, err
 

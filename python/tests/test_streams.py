@@ -129,15 +129,32 @@ class Streams(unittest.TestCase):
             (lambda s: s.window(2 * step), numbers, [[1, 2], [1, 2, 3], [3], []]),
             (lambda s: s.countByWindow(2 * step, step), numbers, [[2], [3], [1], [0]]),
             (lambda s: s.reduceByWindow(add, None, 2 * step, step), numbers, [[3], [6], [3], []]),
-            (lambda s: s.reduceByWindow(add, subtract, 2 * step, step), numbers, [[3], [6], [3], [0]]),
+            (lambda s: s.reduceByWindow(add, subtract, 2 * step, step), numbers, [[3], [6], [3], []]),
+            (lambda s: s.reduceByWindow(add, subtract, 5 * step, step), [*numbers, [], [], []], [[3], [6], [6], [6], [6], [3], [0]]),
             (lambda s: s.countByValueAndWindow(2 * step, step), numbers, [[(1, 1), (2, 1)], [(1, 1), (2, 1), (3, 1)], [(3, 1)], []]),
             (lambda s: s.reduceByKeyAndWindow(add, None, 2 * step, step), pairs, [[("a", 1)], [("a", 3), ("b", 1)], [("a", 2), ("b", 1)], []]),
-            (lambda s: s.reduceByKeyAndWindow(add, subtract, 2 * step), pairs, [[("a", 1)], [("a", 3), ("b", 1)], [("a", 2), ("b", 1)], [("a", 0), ("b", 0)]]),
+            (lambda s: s.reduceByKeyAndWindow(add, subtract, 2 * step), pairs, [[("a", 1)], [("a", 3), ("b", 1)], [("a", 2), ("b", 1)], []]),
+            (lambda s: s.reduceByKeyAndWindow(add, subtract, 5 * step), [*pairs, [], [], []], [[("a", 1)], *[[("a", 3), ("b", 1)]] * 4, [("a", 2), ("b", 1)], [("a", 0), ("b", 0)]]),
             (lambda s: s.reduceByKeyAndWindow(add, subtract, 2 * step, step, filterFunc=lambda kv: kv[1] > 0), pairs, [[("a", 1)], [("a", 3), ("b", 1)], [("a", 2), ("b", 1)], []]),
             (lambda s: s.groupByKeyAndWindow(2 * step, step).mapValues(sorted), pairs, [[("a", [1])], [("a", [1, 2]), ("b", [1])], [("a", [2]), ("b", [1])], []]),
         ]:
             with self.subTest(expected=expected):
                 self.assertEqual(self.given(build, rows), expected)
+
+    def test_two_windows_over_one_stream_need_a_name(self):
+        step = worlds.INTERVAL
+
+        def build(name):
+            def two(s):
+                again = s.map(lambda row: row).named(name) if name else s
+                return s.countByWindow(2 * step, step).union(again.countByWindow(3 * step, step))
+
+            return two
+
+        self.assertEqual(self.given(build("long"), [[1, 2], [3], []]), [[2, 2], [3, 3], [1, 3]])
+        with self.assertRaises(tidegate.ConfigError) as caught:
+            self.given(build(None), [[1]])
+        self.assertIn('name one of them: `.named("...")`', str(caught.exception))
 
     def test_a_window_that_is_no_multiple_of_the_interval_is_refused(self):
         with World() as world:
@@ -185,6 +202,26 @@ class Streams(unittest.TestCase):
             with self.assertRaises(NotImplementedError) as caught:
                 other.slice(0, 1)
             self.assertIn("remembered()", str(caught.exception))
+
+    def test_slices_of_what_the_program_holds(self):
+        with World() as world:
+            world.ssc.remember(30)
+            texts = world.ssc.queueStream([[1], [2]]).map(str)
+            texts.count().foreachRDD(lambda rdd: None)
+            began, rows = time.time(), []
+            world.ssc.start()
+            while len(rows) < 2 and time.time() < began + 20:
+                world.ssc.awaitTerminationOrTimeout(0.02)
+                rows = [row for rdd in texts.slice(int(began) - 1, int(began) + 60) for row in rdd.collect()]
+        self.assertEqual(rows, ["1", "2"])
+
+    def test_a_function_is_called_for_the_partitions_that_repartition_leaves(self):
+        for build, expected in [
+            (lambda s: s.repartition(1).mapPartitions(lambda rows: [len(list(rows))]), [[3], [1]]),
+            (lambda s: s.repartition(1).map(str).filter(bool).glom(), [[["0", "1", "2"]], [["3"]]]),
+            (lambda s: s.repartition(2).mapPartitionsWithIndex(lambda n, rows: [n]), [[0, 1], [0, 1]]),
+        ]:
+            self.assertEqual(self.given(build, [[0, 1, 2], [3]]), expected)
 
 
 class Outputs(unittest.TestCase):
@@ -234,7 +271,7 @@ class Outputs(unittest.TestCase):
         self.assertEqual((whole.timestamp_ms, whole.headers, whole.topic), (7_000, [("h", b"1"), ("z", None)], "out"))
 
     def test_listeners_are_told(self):
-        told = []
+        told, submitted = [], []
 
         class Listener(StreamingListener):
             def onStreamingStarted(self, streamingStarted):
@@ -244,6 +281,10 @@ class Outputs(unittest.TestCase):
                 info = batchCompleted.batchInfo()
                 told.append(("completed", info.numRecords(), info.processingDelay() >= 0, len(info.outputOperationInfos())))
 
+            def onBatchSubmitted(self, batchSubmitted):
+                info = batchSubmitted.batchInfo()
+                submitted.append((info.batchTime().milliseconds() > 0, info.processingDelay(), info.totalDelay()))
+
         with World() as world:
             world.ssc.queueStream([[1, 2]]).foreachRDD(lambda rdd: None)
             world.ssc.addStreamingListener(Listener())
@@ -251,9 +292,73 @@ class Outputs(unittest.TestCase):
             while not any(event[0] == "completed" for event in told) and not world.ssc.awaitTerminationOrTimeout(0.02):
                 pass
         self.assertEqual(told[:2], [("started", True), ("completed", 2, True, 1)])
+        self.assertEqual(submitted[0], (True, -1, -1))
 
 
 class Contexts(unittest.TestCase):
+    def test_where_state_is_without_a_checkpoint_directory(self):
+        """Windows need none, as in PySpark; other state does, and the SparkContext may have it."""
+
+        def run(build, checkpoint_dir=None):
+            got = []
+            with World() as world:
+                if checkpoint_dir:
+                    world.sc.setCheckpointDir(checkpoint_dir)
+                build(world.ssc.queueStream([[("a", 1)], [("a", 2)]])).foreachRDD(lambda rdd: got.append(rdd.collect()))
+                world.ssc.start()
+                scratch = world.ssc._scratch
+                if scratch:
+                    self.assertTrue(os.path.isdir(scratch))
+                deadline = time.time() + 20
+                while len(got) < 2 and time.time() < deadline:
+                    world.ssc.awaitTerminationOrTimeout(0.02)
+            if scratch:
+                self.assertFalse(os.path.exists(scratch))
+            return got[:2]
+
+        add = lambda a, b: a + b  # noqa: E731
+        step = worlds.INTERVAL
+        expected = [[("a", 1)], [("a", 3)]]
+        self.assertEqual(run(lambda s: s.reduceByKeyAndWindow(add, None, 2 * step)), expected)
+        for name, build in [
+            ("updateStateByKey", lambda s: s.updateStateByKey(lambda new, state: sum(new) + (state or 0))),
+            ("runningReduceByKey", lambda s: s.runningReduceByKey(add)),
+            ("reduceByKeyAndWindow", lambda s: s.reduceByKeyAndWindow(add, lambda a, b: a - b, 5 * step)),
+        ]:
+            with self.assertRaises(tidegate.ConfigError) as caught:
+                run(build)
+            self.assertIn(f"`{name}` keeps state", str(caught.exception))
+            self.assertIn("Please set it by StreamingContext.checkpoint()", str(caught.exception))
+            with tempfile.TemporaryDirectory() as directory:
+                self.assertEqual(run(build, directory), expected)
+                self.assertEqual(run(build, directory), expected)  # and not found again
+
+    def test_records_of_files(self):
+        got = []
+        with tempfile.TemporaryDirectory() as directory, World() as world:
+            world.ssc.binaryRecordsStream(directory, 3).foreachRDD(lambda rdd: got.extend(rdd.collect()))
+            world.ssc.start()
+            for number in range(100):
+                pathlib.Path(directory, f"{number}.bin").write_bytes(b"abc\n\x00\xff")
+                if got or world.ssc.awaitTerminationOrTimeout(1):
+                    break
+        self.assertEqual(got[:2], [b"abc", b"\n\x00\xff"])
+        self.assertEqual(set(got), {b"abc", b"\n\x00\xff"})
+
+    def test_records_of_a_file_that_ends_inside_one(self):
+        with tempfile.TemporaryDirectory() as directory:
+            with World() as world:
+                with self.assertRaises(tidegate.ConfigError):
+                    world.ssc.binaryRecordsStream(directory, 0)
+                world.ssc.binaryRecordsStream(directory, 4).foreachRDD(lambda rdd: None)
+                world.ssc.start()
+                with self.assertRaises(tidegate.BadRecordError) as caught:
+                    for number in range(100):
+                        pathlib.Path(directory, f"{number}.bin").write_bytes(b"abcdef")
+                        if world.ssc.awaitTerminationOrTimeout(1):
+                            break
+            self.assertIn("the record at byte 4: the file ends after 2 of its 4 bytes", str(caught.exception))
+
     def test_state_is_found_again(self):
         count = lambda new, state: (state or 0) + sum(new)  # noqa: E731
 

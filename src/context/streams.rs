@@ -7,13 +7,13 @@ use super::StreamingContext;
 use crate::{
     codec::{Decode, Native, Pairs, Utf8, stored_format, value_refusal},
     dstream::{DStream, ReceiverOptions, SourceOptions},
-    record::{Data, Text, Value},
+    record::{Bytes, Data, Text, Value},
     source::{
-        FileOptions, LocalSource, LossyText, Queue, QueueSource, RateSource, Receiver, SocketReceiver,
-        StorageLevel,
+        FileOptions, FixedBytes, LocalSource, LossyText, Queue, QueueSource, RateSource, Receiver,
+        SocketReceiver, StorageLevel,
     },
 };
-use std::{panic::Location, path::PathBuf, sync::Arc};
+use std::{num::NonZeroU32, panic::Location, path::PathBuf, sync::Arc};
 
 impl StreamingContext {
     /// Adds what a script of SQL computes. Its queries and the streams of the program are one application: each batch of all of them is one
@@ -217,6 +217,33 @@ impl StreamingContext {
     #[track_caller]
     pub fn text_file_stream(&self, dir: impl Into<PathBuf>) -> DStream<Text> {
         self.file_stream(FileOptions::new(dir).new_files_only(), LossyText)
+    }
+
+    /// The records of files that appear in a directory, `record_bytes` each; files that exist at the first start are skipped, as in Spark. A
+    /// file that ends inside a record ends the program: see [`file_stream`](Self::file_stream) for everything else.
+    ///
+    /// ```
+    /// use std::{fs, num::NonZeroU32};
+    /// use tidegate::StreamingContext;
+    /// let dir = tempfile::tempdir().unwrap();
+    /// let ssc = StreamingContext::builder("app").configure(|c| c.admin_bind = None).build();
+    /// let (sender, receiver) = std::sync::mpsc::channel();
+    /// let records = ssc.binary_records_stream(dir.path(), NonZeroU32::new(2).unwrap());
+    /// records.foreach_rdd(move |rdd, _| Ok(rdd.iter().try_for_each(|record| sender.send(record.to_vec()))?));
+    /// ssc.start()?;
+    /// let record = (0..).find_map(|n| {
+    ///     fs::write(dir.path().join(format!("{n}.bin")), [7, 8, 9, 10]).unwrap();
+    ///     receiver.recv_timeout(std::time::Duration::from_secs(4)).ok()
+    /// });
+    /// assert_eq!(record, Some(vec![7, 8]));
+    /// ssc.stop(false);
+    /// ssc.await_termination()?;
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn binary_records_stream(&self, dir: impl Into<PathBuf>, record_bytes: NonZeroU32) -> DStream<Bytes> {
+        let options = FileOptions::new(dir).new_files_only().record_bytes(record_bytes);
+        self.file_stream(options, FixedBytes(record_bytes))
     }
 
     /// The lines of the files in a directory, decoded. A file is read once, identified by name and modification time,

@@ -1,4 +1,4 @@
-//! Ranges of files as records, and the lines in them.
+//! Ranges of files as records, and the lines, or the records of a fixed length, in them.
 //!
 //! Owns the format of a reference and the rule which line belongs to which range. Knows no stream and no listing.
 //! Invariants: a line belongs to the range in which it begins, so each line of a file is in exactly one of its
@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use std::{
     fs::File,
     io::{BufRead, BufReader, Read, Seek, SeekFrom},
+    num::NonZeroU32,
     path::Path,
     time::UNIX_EPOCH,
 };
@@ -29,6 +30,26 @@ const PACKED_RATIO: u64 = 8;
 const MARK_UTF8: &[u8] = b"\xef\xbb\xbf";
 /// How a text in UTF-16 begins.
 const MARKS_UTF16: [&[u8]; 2] = [b"\xff\xfe", b"\xfe\xff"];
+
+/// What the bytes of a file are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Layout {
+    /// Lines of text.
+    #[default]
+    Lines,
+    /// Records of so many bytes each; the last one may be cut off.
+    Fixed(NonZeroU32),
+}
+
+impl Layout {
+    /// What a part of such a file is called.
+    pub fn part(self) -> &'static str {
+        match self {
+            Layout::Lines => "line",
+            Layout::Fixed(_) => "record",
+        }
+    }
+}
 
 /// A file as it was when it was listed.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -117,9 +138,16 @@ impl Reference {
     }
 }
 
-/// The lines that begin in a range, without their line endings, as the values of records whose offset is the byte of
-/// the (unpacked) text at which they begin; `None` = the file has been written again since, and is read as it is now.
-pub(super) fn lines(dir: &Path, file: &Version, from: u64, to: u64) -> Result<Option<RawChunk>, String> {
+/// The lines that begin in a range, without their line endings, or the records that do, as the values of records whose
+/// offset is the byte of the (unpacked) file at which they begin; `None` = the file has been written again since, and
+/// is read as it is now.
+pub(super) fn parts(
+    dir: &Path,
+    layout: Layout,
+    file: &Version,
+    from: u64,
+    to: u64,
+) -> Result<Option<RawChunk>, String> {
     let path = dir.join(&file.name);
     let broken = |e: std::io::Error| format!("{}: {e}", path.display());
     let open = File::open(&path).map_err(broken)?;
@@ -137,10 +165,18 @@ pub(super) fn lines(dir: &Path, file: &Version, from: u64, to: u64) -> Result<Op
         if file.is_packed() {
             let unpacked = MultiGzDecoder::new(&open).take(UNPACKED_BYTES_MAX + 1);
             let mut reader = BufReader::with_capacity(BUFFER_BYTES, unpacked);
+            if let Layout::Fixed(length) = layout {
+                return records_of(reader, 0, u64::MAX, length);
+            }
             let at = pass_mark(&mut reader)?;
             return lines_of(reader, at, u64::MAX);
         }
         let mut reader = BufReader::with_capacity(BUFFER_BYTES, &open);
+        if let Layout::Fixed(length) = layout {
+            let at = from.next_multiple_of(u64::from(length.get()));
+            reader.seek(SeekFrom::Start(at)).map_err(|e| e.to_string())?;
+            return records_of(reader, at, to, length);
+        }
         let mut at = pass_mark(&mut reader)?;
         if from > 0 {
             at = from - 1; // the byte before shows whether a line begins at `from`
@@ -184,12 +220,41 @@ fn lines_of(mut reader: impl BufRead, mut at: u64, to: u64) -> Result<RawChunk, 
         lines.push(RawRecord { offset, timestamp_ms: -1, key: None, value, headers: Headers::NONE });
         at += line.len() as u64;
     }
+    check_unpacked(at, to)?;
+    Ok(lines.build())
+}
+
+/// Refuses a packed file, which has no end that is known before, that was not read to its end.
+fn check_unpacked(at: u64, to: u64) -> Result<(), String> {
     if to == u64::MAX && at > UNPACKED_BYTES_MAX {
         return Err(format!(
             "it has more than {UNPACKED_BYTES_MAX} bytes when unpacked\n  help: unpack it, or split it"
         ));
     }
-    Ok(lines.build())
+    Ok(())
+}
+
+/// The records from the byte `at`, where one begins, up to the last that begins before `to`; the last one of the file may be shorter.
+fn records_of(
+    mut reader: impl BufRead,
+    mut at: u64,
+    to: u64,
+    length: NonZeroU32,
+) -> Result<RawChunk, String> {
+    let (mut records, mut record) = (RawChunkBuilder::default(), vec![]);
+    while at < to {
+        record.clear();
+        let mut rest = Read::take(&mut reader, u64::from(length.get()));
+        rest.read_to_end(&mut record).map_err(|e| e.to_string())?;
+        if record.is_empty() {
+            break;
+        }
+        let (offset, value) = (Offset(at), Some(&record[..]));
+        records.push(RawRecord { offset, timestamp_ms: -1, key: None, value, headers: Headers::NONE });
+        at += record.len() as u64;
+    }
+    check_unpacked(at, to)?;
+    Ok(records.build())
 }
 
 /// Reads past the end of the line; returns how many bytes that were.
@@ -221,6 +286,10 @@ mod tests {
         Version::of(name, &dir.join(name).metadata().unwrap()).unwrap()
     }
 
+    fn lines(dir: &Path, file: &Version, from: u64, to: u64) -> Result<Option<RawChunk>, String> {
+        parts(dir, Layout::Lines, file, from, to)
+    }
+
     fn texts(chunk: Option<&RawChunk>) -> Vec<String> {
         chunk
             .into_iter()
@@ -248,6 +317,31 @@ mod tests {
                 seen.extend(texts(lines(dir.path(), &file, from, file.len.min(from + width)).unwrap().as_ref()));
             }
             prop_assert_eq!(seen, text.lines().map(str::to_owned).collect::<Vec<_>>());
+        }
+
+        #[test]
+        fn each_record_is_in_one_range_wherever_the_file_is_cut(
+            bytes in prop::collection::vec(any::<u8>(), 0..60),
+            length in 1u32..9,
+            width in 1u64..20,
+        ) {
+            let dir = tempfile::tempdir().unwrap();
+            let layout = Layout::Fixed(NonZeroU32::new(length).unwrap());
+            std::fs::write(dir.path().join("f"), &bytes).unwrap();
+            std::fs::write(dir.path().join("f.gz"), pack(&bytes)).unwrap();
+            let read = |name, from, to| {
+                let file = version(dir.path(), name);
+                let chunk = parts(dir.path(), layout, &file, from, to).unwrap().unwrap();
+                chunk.iter().map(|r| (r.offset.0, r.value.unwrap().to_vec())).collect::<Vec<_>>()
+            };
+            let mut seen = vec![];
+            for from in (0..bytes.len() as u64).step_by(usize::try_from(width).unwrap()) {
+                seen.extend(read("f", from, (bytes.len() as u64).min(from + width)));
+            }
+            let records = bytes.chunks(length as usize).enumerate();
+            let expected: Vec<_> = records.map(|(n, r)| (n as u64 * u64::from(length), r.to_vec())).collect();
+            prop_assert_eq!(&seen, &expected);
+            prop_assert_eq!(read("f.gz", 0, 1), expected);
         }
     }
 

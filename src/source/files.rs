@@ -7,18 +7,19 @@
 
 use super::{
     DecodeChunk, decode,
-    file_ranges::{Reference, Version, lines},
+    file_ranges::{Layout, Reference, Version, parts},
     receiver::{Intake, ReceiverError, RunReceiver},
 };
 use crate::{
     codec::{BadRecord, Decode},
     log::{Log, Membership, Producer, ProducerSpec, RequestSizes},
-    record::{Chunk, Data, Partition, RawChunk, RawChunkBuilder, Text, TopicPartition},
+    record::{Chunk, Data, Partition, RawChunk, RawChunkBuilder, TopicPartition},
     source::BadRecordPolicy,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
     marker::PhantomData,
+    num::NonZeroU32,
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
     time::Duration,
@@ -41,6 +42,7 @@ pub struct FileOptions {
     dir: PathBuf,
     name: Option<String>,
     policy: BadRecordPolicy,
+    layout: Layout,
     suffix: String,
     new_files_only: bool,
     look_every: Duration,
@@ -56,6 +58,7 @@ impl FileOptions {
             dir: dir.into(),
             name: None,
             policy: BadRecordPolicy::default(),
+            layout: Layout::Lines,
             suffix: String::new(),
             new_files_only: false,
             look_every: Duration::from_secs(1),
@@ -99,6 +102,14 @@ impl FileOptions {
         self
     }
 
+    /// The files hold records of so many bytes each, one after the other, instead of lines. See
+    /// [`FixedBytes`](super::FixedBytes) for what is read of them.
+    #[must_use]
+    pub fn record_bytes(mut self, bytes: NonZeroU32) -> Self {
+        self.layout = Layout::Fixed(bytes);
+        self
+    }
+
     /// What to do with lines that cannot be decoded, and with files that cannot be read or are gone after they were
     /// listed.
     #[must_use]
@@ -109,7 +120,8 @@ impl FileOptions {
 
     /// The source that reads these files.
     pub fn source<T: Data>(self, decode: impl Decode<T> + 'static) -> FileSource {
-        let decoder = Arc::new(Lines { dir: self.dir.clone(), decode, row: PhantomData });
+        let decoder =
+            Arc::new(Parts { dir: self.dir.clone(), layout: self.layout, decode, row: PhantomData });
         self.source_with(decoder)
     }
 
@@ -326,33 +338,34 @@ fn write(producer: &mut dyn Producer, topic: &str, references: &[Reference]) -> 
     Ok(())
 }
 
-/// Turns references into lines, and lines into rows.
-struct Lines<T, D> {
+/// Turns references into lines or records of a fixed length, and these into rows.
+struct Parts<T, D> {
     dir: PathBuf,
+    layout: Layout,
     decode: D,
     row: PhantomData<fn() -> T>,
 }
 
-/// The lines that a record refers to, with the name of their file; `None` = there are none, or they are read elsewhere.
-fn referred(dir: &Path, value: Option<&[u8]>) -> Result<Option<(RawChunk, String)>, String> {
+/// The parts of a file that a record refers to, with the name of the file; `None` = there are none, or they are read elsewhere.
+fn referred(dir: &Path, layout: Layout, value: Option<&[u8]>) -> Result<Option<(RawChunk, String)>, String> {
     let (file, from, to) = match Reference::parse(value)? {
         Reference::Range { file, from, to } => (file, from, to),
         Reference::Begun | Reference::Passed(_) => return Ok(None),
     };
-    let lines = lines(dir, &file, from, to)?;
-    if lines.is_none() {
+    let parts = parts(dir, layout, &file, from, to)?;
+    if parts.is_none() {
         tracing::warn!(
             "{}: was changed after it was listed; it is read as it is now, once it stays unchanged",
             dir.join(&file.name).display()
         );
     }
-    Ok(lines.map(|lines| (lines, file.name)))
+    Ok(parts.map(|parts| (parts, file.name)))
 }
 
-/// A line that is no row, as it is told of the record at `index` that refers to it.
-fn bad_line(index: usize, name: &str, lines: &RawChunk, bad: BadRecord) -> BadRecord {
-    let (at, reason) = (lines.get(bad.index).offset, bad.reason);
-    BadRecord { index, reason: format!("{name}, the line at byte {at}: {reason}") }
+/// A part that is no row, as it is told of the record at `index` that refers to it.
+fn bad_part(index: usize, name: &str, layout: Layout, parts: &RawChunk, bad: BadRecord) -> BadRecord {
+    let (at, reason) = (parts.get(bad.index).offset, bad.reason);
+    BadRecord { index, reason: format!("{name}, the {} at byte {at}: {reason}", layout.part()) }
 }
 
 /// About how many bytes of text records refer to.
@@ -366,21 +379,22 @@ fn referred_bytes(records: &RawChunk) -> usize {
     records.bytes() + records.iter().map(|r| bytes(r.value)).sum::<usize>()
 }
 
-impl<T: Data, D: Decode<T>> Lines<T, D> {
+impl<T: Data, D: Decode<T>> Parts<T, D> {
     fn range(&self, index: usize, value: Option<&[u8]>, good: &mut Vec<T>, bad: &mut Vec<BadRecord>) {
-        match referred(&self.dir, value) {
+        match referred(&self.dir, self.layout, value) {
             Err(reason) => bad.push(BadRecord { index, reason }),
             Ok(None) => {}
-            Ok(Some((lines, name))) => {
-                let mut bad_lines = vec![];
-                decode::all(&self.decode, &lines, good, &mut bad_lines);
-                bad.extend(bad_lines.into_iter().map(|bad| bad_line(index, &name, &lines, bad)));
+            Ok(Some((parts, name))) => {
+                let mut bad_parts = vec![];
+                decode::all(&self.decode, &parts, good, &mut bad_parts);
+                let told = |bad| bad_part(index, &name, self.layout, &parts, bad);
+                bad.extend(bad_parts.into_iter().map(told));
             }
         }
     }
 }
 
-impl<T: Data, D: Decode<T>> DecodeChunk for Lines<T, D> {
+impl<T: Data, D: Decode<T>> DecodeChunk for Parts<T, D> {
     fn decode(&self, records: &RawChunk) -> (Chunk, Vec<BadRecord>) {
         let (mut good, mut bad) = (vec![], vec![]);
         for (index, record) in records.iter().enumerate() {
@@ -412,7 +426,7 @@ impl DecodeChunk for ChunksOfLines {
     fn decode(&self, records: &RawChunk) -> (Chunk, Vec<BadRecord>) {
         let (mut all, mut bad, mut origins) = (RawChunkBuilder::default(), vec![], vec![]);
         for (index, record) in records.iter().enumerate() {
-            match referred(&self.dir, record.value) {
+            match referred(&self.dir, Layout::Lines, record.value) {
                 Err(reason) => bad.push(BadRecord { index, reason }),
                 Ok(None) => {}
                 Ok(Some((lines, name))) => {
@@ -431,7 +445,7 @@ impl DecodeChunk for ChunksOfLines {
         let (chunk, bad_lines) = self.lines.decode(&all);
         bad.extend(bad_lines.into_iter().map(|bad| {
             let (index, name) = &origins[bad.index];
-            bad_line(*index, name, &all, bad)
+            bad_part(*index, name, Layout::Lines, &all, bad)
         }));
         bad.sort_by_key(|bad| bad.index);
         (chunk, bad)
@@ -444,20 +458,6 @@ impl DecodeChunk for ChunksOfLines {
     /// Each record may become a whole range of lines.
     fn chunk_records_max(&self) -> usize {
         1
-    }
-}
-
-/// Lines as text; bytes that are not UTF-8 become the replacement character.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct LossyText;
-
-impl Decode<Text> for LossyText {
-    fn decode(&self, raw: &RawChunk, good: &mut Vec<Text>, _: &mut Vec<BadRecord>) {
-        good.extend((0..raw.len()).map(|index| {
-            let bytes = raw.shared_value(index).unwrap_or_default();
-            let lossy = |_| Text::from(String::from_utf8_lossy(&bytes).as_ref());
-            Text::from_utf8(bytes.clone()).unwrap_or_else(lossy)
-        }));
     }
 }
 

@@ -6,6 +6,7 @@
 mod budget;
 mod decode;
 mod file_ranges;
+mod file_rows;
 mod files;
 mod local;
 pub mod receiver;
@@ -24,7 +25,8 @@ use crate::{
 };
 use std::{marker::PhantomData, sync::Arc};
 
-pub use files::{FileOptions, FileSource, LossyText};
+pub use file_rows::{FixedBytes, LossyText};
+pub use files::{FileOptions, FileSource};
 pub use socket::SocketReceiver;
 pub use topics::{Starting, TopicPattern};
 

@@ -15,5 +15,5 @@ import played  # noqa: E402
 for name in sys.argv[1:] or played.STEPS:
     print(name, flush=True)
     env = {"PYSPARK_PYTHON": sys.executable, "SPARK_LOCAL_IP": "127.0.0.1"}
-    text = played.play(name, python=sys.executable, package="pyspark", env=env)
+    text = played.play(name, python=sys.executable, package="pyspark", env=env, seconds=900)
     (played.GOLDEN / f"{name}.txt").write_text(f"PySpark {pyspark.__version__}\n\n{text}")

@@ -177,7 +177,8 @@ class SparkContext:
             raise ValueError(f"no log level is called {logLevel}")
 
     def setCheckpointDir(self, dirName: str) -> None:
-        """Of RDDs: has no effect. Streams have ``StreamingContext.checkpoint``."""
+        """Where streams that have no directory of their own (``StreamingContext.checkpoint``) keep their state while they run. Of RDDs it has no
+        effect."""
         self._checkpoint_dir = dirName
 
     def getCheckpointDir(self) -> Optional[str]:

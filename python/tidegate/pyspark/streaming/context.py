@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import atexit
 import os
+import shutil
 import signal
+import tempfile
 import threading
+import weakref
 from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple, TypeVar, Union
 
 from tidegate import _tidegate
@@ -21,10 +24,8 @@ T = TypeVar("T")
 
 __all__ = ["StreamingContext"]
 
-#: What PySpark's StreamingContext has and this one has not, with what to write instead.
-MISSING: Dict[str, str] = {
-    "binaryRecordsStream": "use `textFileStream` for lines; write records of a fixed length to a topic, and read it with `kafkaStream(.., value='bytes')`",
-}
+#: What PySpark's StreamingContext has and this one has not, with what to write instead: nothing.
+MISSING: Dict[str, str] = {}
 
 #: How long the end of the process waits for a batch in flight.
 _EXIT_SECONDS = 20.0
@@ -50,6 +51,12 @@ class StreamingContext:
         self._is_stopped = False
         self._has_checkpoint = False
         self._has_output = False
+        #: The operation that keeps state, for which Spark demands a checkpoint directory.
+        self._must_checkpoint: Optional[str] = None
+        self._has_windows = False
+        self._is_remembering = False
+        self._streams: "weakref.WeakSet[DStream[Any]]" = weakref.WeakSet()
+        self._scratch: Optional[str] = None
 
     def __getattr__(self, name: str) -> Any:
         missing_attribute("StreamingContext", name, MISSING)
@@ -106,11 +113,39 @@ class StreamingContext:
                 raise _tidegate.ConfigError(
                     "No output operations registered, so nothing to execute\n  next: end a stream with `pprint()`, `foreachRDD(..)`, `saveAsTextFiles(..)` or `toKafka(..)`"
                 )
+            self._place_state()
+            if self._is_remembering:
+                for stream in list(self._streams):
+                    stream.remembered()
             self._context.start()
             self._is_started = True
             self._sc._page = self._context.page()
             StreamingContext._activeContext = self
             _end_at_exit(self)
+
+    def _place_state(self) -> None:
+        """Without a checkpoint directory, state is in one of the SparkContext's, or, if all that it holds are windows, in one that is removed at
+        the end."""
+        if self._has_checkpoint or not (self._must_checkpoint or self._has_windows) or self._has_state_dir():
+            return
+        of_rdds = self._sc.getCheckpointDir()
+        if of_rdds is not None:
+            os.makedirs(of_rdds, exist_ok=True)
+            self.checkpoint(tempfile.mkdtemp(prefix="streaming-", dir=of_rdds))
+        elif self._must_checkpoint is None:
+            self._scratch = tempfile.mkdtemp(prefix="tidegate-")
+            self.checkpoint(self._scratch)
+        else:
+            raise _tidegate.ConfigError(
+                f"The checkpoint directory has not been set, and `{self._must_checkpoint}` keeps state.\n  next: Please set it by StreamingContext.checkpoint()."
+            )
+
+    def _has_state_dir(self) -> bool:
+        return self._sc._conf.get("tidegate.state-dir") is not None or "TIDEGATE_STATE_DIR" in os.environ
+
+    def _remove_scratch(self) -> None:
+        if self._scratch is not None and not self._context.is_running():
+            shutil.rmtree(self._scratch, ignore_errors=True)
 
     def awaitTermination(self, timeout: Optional[float] = None) -> None:
         """Waits until the program ends, for ``timeout`` seconds at most. SIGTERM, if the program does not handle it itself, ends the program in
@@ -140,6 +175,7 @@ class StreamingContext:
                 self._context.wait()
             except _tidegate.StreamingError:
                 pass  # `awaitTermination` tells it
+        self._remove_scratch()
         with StreamingContext._lock:
             if StreamingContext._activeContext is self:
                 StreamingContext._activeContext = None
@@ -155,8 +191,10 @@ class StreamingContext:
         self._context.checkpoint(os.fspath(directory))
 
     def remember(self, duration: float) -> None:
-        """How many seconds the rows of past batches are kept for :meth:`DStream.slice`."""
+        """How many seconds the rows of past batches are kept for :meth:`DStream.slice`. It keeps those of each stream that the program holds in
+        a variable when it starts."""
         self._must_be_new("remember")
+        self._is_remembering = True
         self._context.remember(float(duration))
 
     def addStreamingListener(self, streamingListener: StreamingListener) -> None:
@@ -194,6 +232,13 @@ class StreamingContext:
         if directory.startswith("file:"):
             directory = "/" + directory[len("file:") :].lstrip("/")
         return self._input(lambda at: self._context.files(os.fspath(directory), at))
+
+    def binaryRecordsStream(self, directory: str, recordLength: int) -> "DStream[bytes]":
+        """The records, ``recordLength`` bytes each, of files that appear in a directory, each read once. Files that exist at the first start are
+        skipped."""
+        if directory.startswith("file:"):
+            directory = "/" + directory[len("file:") :].lstrip("/")
+        return self._input(lambda at: self._context.binary_records(os.fspath(directory), recordLength, at))
 
     def queueStream(
         self,
@@ -317,5 +362,7 @@ def _end_all() -> None:
         if not ended:
             # A function of the program does not return; what was committed is safe.
             os._exit(130)
+    for context in _ending:
+        context._remove_scratch()
 
 

@@ -32,14 +32,19 @@ class DStream(Generic[T]):
     setting ``tidegate.state-partitions``.
     """
 
-    def __init__(self, stream: Any, ssc: "StreamingContext", slide: Optional[float] = None) -> None:
+    def __init__(
+        self, stream: Any, ssc: "StreamingContext", slide: Optional[float] = None, partitions: Optional[int] = None
+    ) -> None:
         self._stream = stream
         self._ssc = ssc
         self._sc = ssc.sparkContext
         self._slide = slide if slide is not None else ssc._interval
         self._past: Any = None
+        #: Of a stream that was spread over fewer partitions than there are: the others have no rows.
+        self._partitions = partitions
         self.is_cached = False
         self.is_checkpointed = False
+        ssc._streams.add(self)
 
     def __getattr__(self, name: str) -> Any:
         missing_attribute("DStream", name, MISSING)
@@ -47,6 +52,12 @@ class DStream(Generic[T]):
     def _then(self, make: Callable[[Tuple[str, int]], Any], slide: Optional[float] = None) -> "DStream[Any]":
         self._ssc._must_build()
         return DStream(make(caller()), self._ssc, self._slide if slide is None else slide)
+
+    def _there(self, make: Callable[[Tuple[str, int]], Any]) -> "DStream[Any]":
+        """As :meth:`_then`, where rows stay in their partitions."""
+        then = self._then(make)
+        then._partitions = self._partitions
+        return then
 
     def _end(self, make: Callable[[Tuple[str, int]], Any]) -> None:
         self._ssc._must_build()
@@ -61,36 +72,45 @@ class DStream(Generic[T]):
 
     def map(self, f: Callable[[T], Any], preservesPartitioning: bool = False) -> "DStream[Any]":
         """What ``f`` makes of each row."""
-        return self._then(lambda at: self._stream.map(f, at))
+        return self._there(lambda at: self._stream.map(f, at))
 
     def flatMap(self, f: Callable[[T], Iterable[Any]], preservesPartitioning: bool = False) -> "DStream[Any]":
         """All that is in what ``f`` makes of each row."""
-        return self._then(lambda at: self._stream.flat_map(f, at))
+        return self._there(lambda at: self._stream.flat_map(f, at))
 
     def filter(self, f: Callable[[T], bool]) -> "DStream[T]":
         """The rows for which ``f`` holds."""
-        return self._then(lambda at: self._stream.filter(f, at))
+        return self._there(lambda at: self._stream.filter(f, at))
 
     def mapPartitions(
         self, f: Callable[[Iterable[T]], Iterable[Any]], preservesPartitioning: bool = False
     ) -> "DStream[Any]":
         """What ``f`` makes of all rows of a partition in a batch. A partition is one of the topic, or, behind a keyed operation, a state
         partition."""
-        return self._then(lambda at: self._stream.map_partitions(lambda _, rows: f(iter(rows)), at))
+        return self.mapPartitionsWithIndex(lambda _, rows: f(rows), preservesPartitioning)
 
     def mapPartitionsWithIndex(
         self, f: Callable[[int, Iterable[T]], Iterable[Any]], preservesPartitioning: bool = False
     ) -> "DStream[Any]":
         """As :meth:`mapPartitions`, with the number of the partition."""
-        return self._then(lambda at: self._stream.map_partitions(lambda index, rows: f(index, iter(rows)), at))
+        count = self._partitions
+
+        def call(index: int, rows: List[T]) -> Iterable[Any]:
+            return f(index, iter(rows)) if count is None or index < count else ()
+
+        return self._there(lambda at: self._stream.map_partitions(call, at))
 
     def glom(self) -> "DStream[List[T]]":
         """A list of the rows of each partition in a batch."""
+        if self._partitions is not None:
+            return self.mapPartitions(lambda rows: [list(rows)])
         return self._then(lambda at: self._stream.glom(at))
 
     def repartition(self, numPartitions: int) -> "DStream[T]":
         """The rows, spread over so many state partitions at most."""
-        return self._then(lambda at: self._stream.repartition(numPartitions, at))
+        spread = self._then(lambda at: self._stream.repartition(numPartitions, at))
+        spread._partitions = numPartitions
+        return spread
 
     def union(self, other: "DStream[Any]") -> "DStream[Any]":
         """The rows of both streams."""
@@ -150,11 +170,11 @@ class DStream(Generic[T]):
 
     def mapValues(self, f: Callable[[Any], Any]) -> "DStream[Any]":
         """Each key with what ``f`` makes of its value; rows stay where they are."""
-        return self._then(lambda at: self._stream.map_values(f, at))
+        return self._there(lambda at: self._stream.map_values(f, at))
 
     def flatMapValues(self, f: Callable[[Any], Iterable[Any]]) -> "DStream[Any]":
         """Each key with all that is in what ``f`` makes of its value; rows stay where they are."""
-        return self._then(lambda at: self._stream.flat_map_values(f, at))
+        return self._there(lambda at: self._stream.flat_map_values(f, at))
 
     def partitionBy(self, numPartitions: int, partitionFunc: Any = _HASH) -> "DStream[Any]":
         """Places pairs by key over the state partitions."""
@@ -216,6 +236,7 @@ class DStream(Generic[T]):
         None drops the key. ``initialRDD``: states that keys have before the first batch. :meth:`runningReduceByKey` costs nothing for keys
         without new values."""
         initial = rows_of(initialRDD) if initialRDD is not None else None
+        self._ssc._must_checkpoint = "updateStateByKey"
         return self._then(lambda at: self._stream.update_state_by_key(updateFunc, initial, at))
 
     # ---- windows ------------------------------------------------------------------------------------------------
@@ -228,6 +249,7 @@ class DStream(Generic[T]):
                 raise ValueError(
                     f"{what} must be multiple of the parent dstream's slide (batch) duration\n  next: {seconds:g} s is no multiple of {self._slide:g} s"
                 )
+        self._ssc._has_windows = True
         return float(length), step
 
     def window(self, windowDuration: float, slideDuration: Optional[float] = None) -> "DStream[T]":
@@ -243,14 +265,18 @@ class DStream(Generic[T]):
         windowDuration: float,
         slideDuration: float,
     ) -> "DStream[T]":
-        """All rows of a window as one. With ``invReduceFunc``, a slide costs what enters and leaves."""
+        """All rows of a window as one. With ``invReduceFunc``, a slide costs what enters and leaves, if the window has five slides at least."""
+        if invReduceFunc is not None:
+            self._ssc._must_checkpoint = "reduceByWindow"
         length, slide = self._window(windowDuration, slideDuration)
+        invReduceFunc = invReduceFunc if _is_inverted(length, slide) else None
         return self._then(
             lambda at: self._stream.reduce_by_window(reduceFunc, invReduceFunc, length, slide, at), slide
         )
 
     def countByWindow(self, windowDuration: float, slideDuration: float) -> "DStream[int]":
         """The number of rows of a window."""
+        self._ssc._must_checkpoint = "countByWindow"
         length, slide = self._window(windowDuration, slideDuration)
         return self._then(lambda at: self._stream.count_by_window(length, slide, at), slide)
 
@@ -258,6 +284,7 @@ class DStream(Generic[T]):
         self, windowDuration: float, slideDuration: float, numPartitions: Optional[int] = None
     ) -> "DStream[Tuple[T, int]]":
         """How often each row occurs in a window."""
+        self._ssc._must_checkpoint = "countByValueAndWindow"
         length, slide = self._window(windowDuration, slideDuration)
         return self._then(lambda at: self._stream.count_by_value_and_window(length, slide, at), slide)
 
@@ -277,9 +304,13 @@ class DStream(Generic[T]):
         numPartitions: Optional[int] = None,
         filterFunc: Optional[Callable[[Tuple[Any, Any]], bool]] = None,
     ) -> "DStream[Any]":
-        """The values of each key in a window as one. With ``invFunc``, a slide costs what enters and leaves; a key whose rows have all left stays,
-        unless ``filterFunc`` drops it."""
+        """The values of each key in a window as one. With ``invFunc``, if the window has five slides at least, a slide costs what enters and
+        leaves, and a key whose rows have all left stays, unless ``filterFunc`` drops it: so it is in PySpark."""
+        if invFunc is not None:
+            self._ssc._must_checkpoint = "reduceByKeyAndWindow"
         length, slide = self._window(windowDuration, slideDuration)
+        if filterFunc is None and not _is_inverted(length, slide):
+            invFunc = None
         return self._then(
             lambda at: self._stream.reduce_by_key_and_window(func, invFunc, length, slide, filterFunc, at), slide
         )
@@ -324,9 +355,10 @@ class DStream(Generic[T]):
         return self
 
     def slice(self, begin: Union[datetime, int], end: Union[datetime, int]) -> List["RDD[T]"]:
-        """The RDDs of past batches between two times, both included. The stream must have been marked by :meth:`remembered` before the start."""
+        """The RDDs of past batches between two times, both included. The program must have called
+        ``StreamingContext.remember``, or :meth:`remembered` of this stream, before the start."""
         if self._past is None:
-            missing("DStream.slice of a stream that is not remembered", "call `stream.remembered()` before the start")
+            missing("DStream.slice of a stream that is not remembered", "call `StreamingContext.remember(seconds)` or `stream.remembered()` before the start")
         batches = self._past.slice(millis_of(begin), millis_of(end))
         return [rdd_of(rows, self._sc) for _, rows in batches]
 
@@ -342,6 +374,7 @@ class DStream(Generic[T]):
 
     def runningReduceByKey(self, func: Callable[[Any, Any], Any]) -> "DStream[Any]":
         """The values of each key over all batches as one; a row for each key that has new values in a batch."""
+        self._ssc._must_checkpoint = "runningReduceByKey"
         return self._then(lambda at: self._stream.running_reduce_by_key(func, at))
 
     def toKafka(self, topic: str) -> None:
@@ -352,7 +385,12 @@ class DStream(Generic[T]):
 
     def named(self, name: str) -> "DStream[T]":
         """Gives the last operation a name, under which its state is found again when the program changes. Call it at once."""
-        return DStream(self._stream.named(name), self._ssc, self._slide)
+        return DStream(self._stream.named(name), self._ssc, self._slide, self._partitions)
+
+
+def _is_inverted(length: float, slide: float) -> bool:
+    """Whether a window is computed from the one before, as PySpark does from this size on: below it, each window is computed anew."""
+    return length >= slide * 5 - 1e-9
 
 
 def takes(func: Callable[..., Any], count: int) -> bool:

@@ -38,6 +38,14 @@ class StreamingListener:
         """An output has ended. ``outputOperationCompleted.outputOperationInfo()``."""
 
 
+class Time(int):
+    """The time of a batch: milliseconds since the epoch."""
+
+    def milliseconds(self) -> int:
+        """As a number."""
+        return int(self)
+
+
 class Facts:
     """Facts, each by a method of its name."""
 
@@ -50,10 +58,24 @@ class Facts:
         return "(" + ", ".join(f"{name}={value}" for name, value in self._facts.items()) + ")"
 
 
+#: What is -1, as in PySpark, until it is known.
+_NUMBERS = ("processingStartTime", "processingEndTime", "schedulingDelay", "processingDelay", "totalDelay")
+
+
 def _batch(facts: Dict[str, Any]) -> Facts:
-    streams = {stream["inputStreamId"]: Facts(stream) for stream in facts["streamIdToInputInfo"]}
-    operations = {operation["id"]: Facts(operation) for operation in facts["outputOperationInfos"]}
-    return Facts({**facts, "streamIdToInputInfo": streams, "outputOperationInfos": operations})
+    streams = {stream["inputStreamId"]: _input(stream) for stream in facts["streamIdToInputInfo"]}
+    operations = {operation["id"]: _operation(operation) for operation in facts["outputOperationInfos"]}
+    numbers = {name: -1 if facts[name] is None else facts[name] for name in _NUMBERS}
+    parts = {"batchTime": Time(facts["batchTime"]), "streamIdToInputInfo": streams, "outputOperationInfos": operations}
+    return Facts({**facts, **numbers, **parts})
+
+
+def _input(facts: Dict[str, Any]) -> Facts:
+    return Facts({**facts, "metadata": {}, "metadataDescription": facts["name"]})
+
+
+def _operation(facts: Dict[str, Any]) -> Facts:
+    return Facts({**facts, "batchTime": Time(facts["batchTime"])})
 
 
 _EVENTS: Dict[str, Callable[[Dict[str, Any]], Facts]] = {
@@ -64,8 +86,8 @@ _EVENTS: Dict[str, Callable[[Dict[str, Any]], Facts]] = {
     "onBatchSubmitted": lambda facts: Facts({"batchInfo": _batch(facts)}),
     "onBatchStarted": lambda facts: Facts({"batchInfo": _batch(facts)}),
     "onBatchCompleted": lambda facts: Facts({"batchInfo": _batch(facts)}),
-    "onOutputOperationStarted": lambda facts: Facts({"outputOperationInfo": Facts(facts)}),
-    "onOutputOperationCompleted": lambda facts: Facts({"outputOperationInfo": Facts(facts)}),
+    "onOutputOperationStarted": lambda facts: Facts({"outputOperationInfo": _operation(facts)}),
+    "onOutputOperationCompleted": lambda facts: Facts({"outputOperationInfo": _operation(facts)}),
 }
 
 

@@ -5,7 +5,7 @@
 use super::DataFrame;
 use crate::{
     error::Result,
-    sql::{SqlError, closest::closest, plan::DeduplicateNode},
+    sql::{SqlError, SqlResult, closest::closest, plan::DeduplicateNode},
 };
 use datafusion_common::Column as PlanColumn;
 use datafusion_expr::{Extension, LogicalPlan};
@@ -62,20 +62,21 @@ impl DataFrame {
         let names: Vec<&str> = columns.into_iter().collect();
         self.above(Location::caller(), |input| {
             let schema = input.schema();
-            let found = |name: &&str| match schema.iter().find(|(_, field)| field.name() == name) {
-                Some(column) => Ok(PlanColumn::from(column)),
-                None => {
-                    let mistake = SqlError::at(None, format!("there is no column `{name}`"));
-                    let names = schema.fields().iter().map(|field| field.name().as_str());
-                    Err(match closest(name, names) {
-                        Some(close) => mistake.next(format!("did you mean `{close}`?")),
-                        None => mistake.next("name a column of the DataFrame"),
-                    })
+            let found = |name: &&str| {
+                if let Some(column) = schema.iter().find(|(_, field)| field.name() == name) {
+                    return Ok(PlanColumn::from(column));
                 }
+                let mistake = SqlError::at(None, format!("there is no column `{name}`"));
+                let names = schema.fields().iter().map(|field| field.name().as_str());
+                Err(match closest(name, names) {
+                    Some(close) => mistake.next(format!("did you mean `{close}`?")),
+                    None => mistake.next("name a column of the DataFrame"),
+                })
             };
-            let keys = match names.is_empty() {
-                true => schema.columns(),
-                false => names.iter().map(found).collect::<Result<_, _>>()?,
+            let keys = if names.is_empty() {
+                schema.columns()
+            } else {
+                names.iter().map(found).collect::<SqlResult<_>>()?
             };
             let node = DeduplicateNode { input, keys, within_watermark };
             Ok(LogicalPlan::Extension(Extension { node: Arc::new(node) }))

@@ -42,11 +42,7 @@ impl Lower<'_> {
         let ends = WindowEnds { step_ms: 1, offset_ms: 0 };
         let windows = expiry.map(|_| ClosingWindows { ends, gives: Gives::Updates });
         let properties = Properties {
-            unique_key: if !node.within_watermark {
-                Some(keys.clone())
-            } else {
-                before.properties.unique_key
-            },
+            unique_key: if node.within_watermark { before.properties.unique_key } else { Some(keys.clone()) },
             time_column: time.filter(|_| expiry.is_some()),
             window_end: before.properties.window_end.filter(|_| expiry.is_some()),
             is_append_only: true,

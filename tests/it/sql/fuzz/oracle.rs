@@ -35,6 +35,10 @@ pub struct Oracle {
     schema: SchemaRef,
 }
 
+/// The rules without which no plan runs. Of the others, some give wrong answers where a column is there twice, or where two aggregates are
+/// known without reading (55.2).
+const NEEDED: [&str; 3] = ["OutputRequirements", "join_selection", "EnsureRequirements"];
+
 /// A batch engine without tables.
 pub fn batch_context() -> SessionContext {
     let config = SessionConfig::new()
@@ -43,9 +47,6 @@ pub fn batch_context() -> SessionContext {
         .set_bool("datafusion.sql_parser.map_string_types_to_utf8view", false)
         .set_str("datafusion.sql_parser.default_null_ordering", "nulls_min")
         .with_target_partitions(1);
-    // Only the rules that a plan needs to run: of the others, some give wrong answers where a column is there twice, or two aggregates are
-    // known without reading (55.2).
-    const NEEDED: [&str; 3] = ["OutputRequirements", "join_selection", "EnsureRequirements"];
     let rules = PhysicalOptimizer::new().rules.into_iter().filter(|rule| NEEDED.contains(&rule.name()));
     let state = SessionStateBuilder::new().with_config(config).with_default_features();
     SessionContext::new_with_state(state.with_physical_optimizer_rules(rules.collect()).build())
