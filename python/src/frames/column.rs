@@ -66,8 +66,8 @@ pub fn operand_of(object: &Bound<'_, PyAny>) -> PyResult<Column> {
         return Ok(functions::lit(text.to_str()?));
     }
     if let Ok(bytes) = object.cast::<PyBytes>() {
-        let digits: String = bytes.as_bytes().iter().map(|byte| format!("{byte:02X}")).collect();
-        return Ok(functions::expr(&format!("X'{digits}'")));
+        let digits: Vec<String> = bytes.as_bytes().iter().map(|byte| format!("{byte:02X}")).collect();
+        return Ok(functions::expr(&format!("X'{}'", digits.concat())));
     }
     if object.is_instance_of::<PyList>() || object.is_instance_of::<PyTuple>() {
         let parts = object.try_iter()?.map(|part| operand_of(&part?)).collect::<PyResult<Vec<_>>>()?;

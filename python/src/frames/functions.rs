@@ -43,11 +43,11 @@ macro_rules! functions {
         /// The names of the functions, in alphabetical order.
         const NAMES: &[&str] = &[$(stringify!($name)),*];
 
-        fn called(name: &str, given: &mut Given<'_, '_>) -> Option<PyResult<Column>> {
-            match name {
-                $(stringify!($name) => Some((|| Ok(functions::$name($(given.$kind()?),*)))()),)*
+        fn called(name: &str, given: &mut Given<'_, '_>) -> PyResult<Option<Column>> {
+            Ok(match name {
+                $(stringify!($name) => Some(functions::$name($(given.$kind()?),*)),)*
                 _ => None,
-            }
+            })
         }
     };
 }
@@ -133,8 +133,8 @@ functions! {
 /// Calls a function by its name.
 pub fn call(name: &str, arguments: &[Bound<'_, PyAny>]) -> PyResult<Column> {
     let mut given = Given { name, arguments: arguments.iter() };
-    match called(name, &mut given) {
-        Some(column) if column.is_err() || given.arguments.as_slice().is_empty() => column,
+    match called(name, &mut given)? {
+        Some(column) if given.arguments.as_slice().is_empty() => Ok(column),
         Some(_) => Err(PyTypeError::new_err(format!("`{name}` takes fewer arguments"))),
         None => Err(PyTypeError::new_err(format!("there is no function `{name}`"))),
     }
