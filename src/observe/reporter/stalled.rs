@@ -80,7 +80,7 @@ impl Stalled {
         still.told_ms = Some(now_ms);
         let (for_s, records) = ((now_ms - unread.since_ms) / 1000, end.0 - next.0);
         Some(format!(
-            "waiting for {at}: nothing can be read from offset {next} on, for {for_s} s now, although {records} more are written; most likely the transaction of another producer is open there (next: let that producer end it; on Kafka, `kafka-transactions.sh --bootstrap-server .. describe-producers --topic {} --partition {}` names it)",
+            "waiting for {at}: nothing can be read from offset {next} on, for {for_s} s now, although {records} more are written: the transaction of another producer is open there, or the broker is too slow to send them (next: on Kafka, `kafka-transactions.sh --bootstrap-server .. describe-producers --topic {} --partition {}` names a producer with an open transaction: let it end that; if there is none, look at the broker's load and the network)",
             at.topic, at.partition
         ))
     }
