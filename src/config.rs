@@ -4,11 +4,13 @@
 //! pairs of settings. Does not know who uses them. Invariant: a configuration that has passed `validate` is never the
 //! cause of a later failure.
 
+mod admin;
 mod file;
 pub(crate) mod memory;
 pub(crate) mod open_files;
 mod settings;
 
+pub use admin::{AdminAccess, AdminToken, Token};
 pub use file::ConfigFile;
 
 use crate::error::{Error, Result};
@@ -150,6 +152,8 @@ pub struct Config {
     /// Address of the streaming page, metrics and health; if the port is in use, the next free one is taken. `None` =
     /// no server.
     pub admin_bind: Option<String>,
+    /// Who may read the page, the JSON and the metrics there. An address that other machines reach is refused unless this says it.
+    pub admin_access: AdminAccess,
     /// Print a progress line every ten seconds if standard error is a terminal.
     pub progress_line: bool,
     /// At a graceful stop, leave the group, because this process does not come back (scale-in).
@@ -221,6 +225,7 @@ impl Config {
             stop_timeout: Duration::from_secs(20),
             witness_interval: Duration::from_secs(5),
             admin_bind: (ADMIN_BIND != "off").then(|| ADMIN_BIND.into()),
+            admin_access: AdminAccess::default(),
             progress_line: true,
             leave: false,
             shared_files: false,
@@ -290,7 +295,7 @@ impl Config {
             Some(bind) if !cfg!(feature = "page") => Err(Error::Config(format!(
                 "admin address `{bind}`: this program was built without the streaming page\n  next: set no address (--admin-bind off), or build with the cargo feature `page`"
             ))),
-            _ => Ok(()),
+            bind => self.admin_access.validate(bind.as_deref()),
         }
     }
 
@@ -381,6 +386,9 @@ pub struct Args {
     /// Address of the streaming page, metrics and health, or `off`; if the port is in use, the next free one is taken
     #[arg(long, env = "TIDEGATE_ADMIN_BIND", default_value = ADMIN_BIND)]
     pub admin_bind: String,
+    /// Who may read there.
+    #[command(flatten)]
+    pub admin_access: AdminAccess,
     /// At a graceful stop, leave the group, because this process does not come back
     #[arg(long, env = "TIDEGATE_LEAVE")]
     pub leave: bool,
@@ -454,6 +462,7 @@ impl Args {
         config.session_timeout = Duration::from_millis(self.session_timeout_ms);
         config.stop_timeout = Duration::from_millis(self.stop_timeout_ms);
         config.admin_bind = (self.admin_bind != "off").then(|| self.admin_bind.clone());
+        config.admin_access = self.admin_access.clone();
         config.leave = self.leave;
         config.shared_files = self.shared_files;
         config.accept_offsets = self.accept_offsets;
@@ -524,7 +533,8 @@ mod tests {
                 continue;
             };
             let env = env.to_string_lossy();
-            let flag = long.map_or("`-X KEY=VALUE` (".to_owned(), |long| format!("| `--{long}` | "));
+            // What is hidden is for the environment only.
+            let flag = long.map_or(String::new(), |long| format!("| `--{long}` | "));
             assert!(text.contains(&format!("{flag}`{env}`")), "{flag} {env}");
         }
     }

@@ -41,7 +41,10 @@ impl Invocation {
             };
         }
         let Some(flag) = name.strip_prefix("--") else { return "default".into() };
-        let id = flag.replace('-', "_");
+        let mut id = flag.replace('-', "_");
+        if id == "admin_token_file" && matches!(matches.try_contains_id("admin_token"), Ok(true)) {
+            "admin_token".clone_into(&mut id); // the token itself, in the place of its file
+        }
         if matches.try_contains_id(&id).is_err() {
             return of_file();
         }

@@ -4,7 +4,7 @@
 //! one; the value of a property that may be a secret is never shown.
 
 use super::{Config, Trigger};
-use std::{collections::BTreeMap, fmt::Display, time::Duration};
+use std::{collections::BTreeMap, fmt::Display, path::PathBuf, time::Duration};
 
 /// What the name of a property has in it if its value may be a secret.
 const SECRET: [&str; 8] =
@@ -57,6 +57,7 @@ impl Config {
             stop_timeout,
             witness_interval,
             admin_bind,
+            admin_access,
             progress_line,
             leave,
             shared_files,
@@ -92,6 +93,12 @@ impl Config {
             ("--session-timeout-ms", millis(session_timeout)),
             ("--stop-timeout-ms", millis(stop_timeout)),
             ("--admin-bind", or(admin_bind.as_ref(), "off")),
+            ("--admin-token-file", admin_access.token.shown()),
+            ("--admin-certificate-file", path(admin_access.admin_certificate_file.as_ref())),
+            ("--admin-key-file", path(admin_access.admin_key_file.as_ref())),
+            ("--admin-client-ca-file", path(admin_access.admin_client_ca_file.as_ref())),
+            ("--admin-open-metrics", is_on(admin_access.admin_open_metrics)),
+            ("--admin-insecure", is_on(admin_access.admin_insecure)),
             ("--leave", is_on(*leave)),
             ("--shared-files", is_on(*shared_files)),
             ("--accept-offsets", is_on(*accept_offsets)),
@@ -129,6 +136,10 @@ fn shown(properties: &BTreeMap<String, String>) -> impl Iterator<Item = (String,
 
 fn or(value: Option<impl Display>, otherwise: &str) -> String {
     value.map_or_else(|| otherwise.to_owned(), |value| value.to_string())
+}
+
+fn path(path: Option<&PathBuf>) -> String {
+    or(path.map(|path| path.display()), "none")
 }
 
 fn millis(time: &Duration) -> String {
@@ -176,12 +187,14 @@ mod tests {
         ];
         secrets.iter().for_each(|name| drop(config.properties.insert((*name).into(), "hunter2".into())));
         config.properties.insert("linger.ms".into(), "5".into());
+        config.admin_access.token.admin_token = Some("hunter2-hunter2-hunter2".into());
         config.properties.insert("sasl.password.file".into(), "/run/secrets/kafka".into());
         let settings = config.settings();
         let value = |name: &str| settings.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str());
         assert_eq!(value("--guarantee"), Some("exactly-once"));
         assert_eq!(value("--batch-interval-ms"), Some("0"));
         assert_eq!(value("-X linger.ms"), Some("5"));
+        assert_eq!(value("--admin-token-file"), Some("TIDEGATE_ADMIN_TOKEN (not shown)"));
         assert_eq!(value("-X ssl.key.pem"), Some(MASKED));
         assert_eq!(value("-X sasl.password.file"), Some("/run/secrets/kafka"));
         assert!(settings.iter().all(|(_, value)| !value.contains("hunter2")), "{settings:?}");

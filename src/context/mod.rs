@@ -34,7 +34,7 @@ use crate::{
         ends::Ends,
     },
     state::RocksMemory,
-    ui::Server,
+    ui::{Server, Settings},
 };
 use lifecycle::{End, Lifecycle, Running};
 use process_state::ProcessState;
@@ -612,13 +612,13 @@ fn start(
     let computed = plan.clone().computed();
     let program = observe::program(&computed, config, process.instance.0.clone(), clock.now_ms());
     let history = Arc::new(History::new(program.clone()));
-    let server = match &config.admin_bind {
-        Some(bind) => Some(Server::start(bind.parse()?, metrics.clone(), status.clone(), history.clone())?),
+    let server = match Settings::of(config)? {
+        Some(page) => Some(Server::start(&page, metrics.clone(), status.clone(), history.clone())?),
         None => None,
     };
     let address = server.as_ref().map(Server::address);
-    if let Some(address) = address {
-        tell_address(address, config.admin_bind.as_deref());
+    if let Some(server) = &server {
+        tell_address(server, config);
     }
     let mut batch_listeners: Vec<Arc<dyn StreamingListener>> = vec![metrics.clone(), history.clone()];
     batch_listeners.extend(observers.listeners);
@@ -675,13 +675,20 @@ fn watch_processes(
     Watch::start(log.clone(), config.application_id.clone(), exchange, tell).map(Some)
 }
 
-/// Says where the page is: louder if it is not where it was asked for.
-fn tell_address(address: SocketAddr, asked: Option<&str>) {
-    let port = asked.and_then(|bind| bind.rsplit_once(':')).map_or("0", |(_, port)| port);
-    if port == "0" || port == address.port().to_string() {
-        tracing::info!("streaming page, metrics and health: http://{address}/");
+/// Says where the page is: louder if it is not where it was asked for, or if everybody may read it.
+fn tell_address(server: &Server, config: &Config) {
+    let port =
+        config.admin_bind.as_ref().and_then(|bind| bind.rsplit_once(':')).map_or("0", |(_, port)| port);
+    let (at, url) = (server.address(), server.url());
+    if port == "0" || port == at.port().to_string() {
+        tracing::info!("streaming page, metrics and health: {url}");
     } else {
-        tracing::warn!("port {port} is in use: streaming page, metrics and health are at http://{address}/");
+        tracing::warn!("port {port} is in use: streaming page, metrics and health are at {url}");
+    }
+    if config.admin_access.admin_insecure && !at.ip().is_loopback() {
+        tracing::warn!(
+            "everybody who reaches {at} may read the page, the JSON and the metrics (--admin-insecure)"
+        );
     }
 }
 

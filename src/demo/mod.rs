@@ -23,7 +23,7 @@ use std::{
 use tidegate::{
     Config, Error, Result, StreamingContext,
     codec::{AsText, Utf8},
-    config::ADMIN_BIND,
+    config::{ADMIN_BIND, AdminAccess},
     log::{self, Log, TopicSpec},
     observe::logging::{self, LogFormat},
 };
@@ -56,6 +56,9 @@ pub struct Options {
     /// Address of the streaming page, metrics and health, or `off`; if the port is in use, the next free one is taken
     #[arg(long, env = "TIDEGATE_ADMIN_BIND", default_value = ADMIN_BIND)]
     admin_bind: String,
+    /// Who may read there
+    #[command(flatten)]
+    admin_access: AdminAccess,
 }
 
 /// Runs the demo to its end: a signal, the given time, or a failure.
@@ -85,7 +88,8 @@ pub fn run(options: &Options) -> Result {
 
     let began = Instant::now();
     let mut screen = Screen::new();
-    let address = ssc.admin_address().map_or("off".to_owned(), |a| format!("http://{a}"));
+    let scheme = if options.admin_access.admin_certificate_file.is_some() { "https" } else { "http" };
+    let address = ssc.admin_address().map_or("off".to_owned(), |a| format!("{scheme}://{a}"));
     screen.header(&address, &dir, options.rate);
     let generator = Generator::start(log.clone(), options.rate, counted)?;
     let shown = watch(
@@ -110,6 +114,7 @@ fn config(options: &Options, dir: &Path) -> Config {
     config.state_dir = Some(dir.join("state"));
     config.state_partitions = 4;
     config.admin_bind = (options.admin_bind != "off").then(|| options.admin_bind.clone());
+    config.admin_access = options.admin_access.clone();
     config.progress_line = false;
     config
 }

@@ -17,7 +17,7 @@ impl Server {
     ///
     /// # Errors
     /// [`Error::Config`], always.
-    pub fn start(_: Settings, _: Arc<Metrics>, _: Arc<Status>, _: Arc<History>) -> Result<Server> {
+    pub fn start(_: &Settings, _: Arc<Metrics>, _: Arc<Status>, _: Arc<History>) -> Result<Server> {
         Err(Error::Config("this program was built without the cargo feature `page`".into()))
     }
 
@@ -25,13 +25,19 @@ impl Server {
     ///
     /// # Errors
     /// [`Error::Config`], always.
-    pub fn for_queries(_: Settings, _: QueryBoard) -> Result<Server> {
+    pub fn for_queries(_: &Settings, _: QueryBoard) -> Result<Server> {
         Err(Error::Config("this program was built without the cargo feature `page`".into()))
     }
 
     /// Never called.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
+        match *self {}
+    }
+
+    /// Never called.
+    #[must_use]
+    pub fn url(&self) -> String {
         match *self {}
     }
 }

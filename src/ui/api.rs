@@ -3,7 +3,10 @@
 //! Owns names and units of the fields: Spark's where Spark has one, milliseconds and records otherwise. Knows the
 //! history only. Invariant: an unknown number is omitted, never 0.
 
-use super::state::{Shared, as_json, not_found};
+use super::{
+    openapi,
+    state::{Shared, as_json, not_found},
+};
 use crate::{
     config::Trigger,
     observe::{
@@ -22,7 +25,7 @@ use axum::{
     extract::{Path, RawQuery, State},
     http::StatusCode,
     response::{IntoResponse, Response},
-    routing::get,
+    routing::{MethodRouter, get},
 };
 use serde::Serialize;
 use serde_json::json;
@@ -32,25 +35,32 @@ type Api = State<Arc<Shared>>;
 
 /// Everything below `/api/v1`.
 pub(super) fn routes() -> Router<Arc<Shared>> {
+    let all = table().into_iter().fold(Router::new(), |router, (path, answer)| router.route(&path, answer));
+    all.route("/api/v1/{*rest}", get(|| async { not_found("no such resource; see docs/api.md") }))
+}
+
+/// The resources by their paths, which the document of OpenAPI has too.
+fn table() -> Vec<(String, MethodRouter<Arc<Shared>>)> {
     let of = |path: &str| format!("/api/v1/applications/{{app}}{path}");
-    Router::new()
-        .route("/api/v1/version", get(version))
-        .route("/api/v1/applications", get(applications))
-        .route(&of(""), get(application))
-        .route(&of("/topology"), get(topology))
-        .route(&of("/environment"), get(environment))
-        .route(&of("/processes"), get(processes))
-        .route(&of("/restores"), get(restores))
-        .route(&of("/models"), get(models))
-        .route(&of("/models/{name}"), get(model))
-        .route(&of("/streaming/statistics"), get(statistics))
-        .route(&of("/streaming/receivers"), get(receivers))
-        .route(&of("/streaming/receivers/{stream}"), get(stream_receivers))
-        .route(&of("/streaming/batches"), get(batches))
-        .route(&of("/streaming/batches/{batch}"), get(batch))
-        .route(&of("/streaming/batches/{batch}/operations"), get(operations))
-        .route(&of("/streaming/batches/{batch}/operations/{operation}"), get(operation))
-        .route("/api/v1/{*rest}", get(|| async { not_found("no such resource; see docs/api.md") }))
+    vec![
+        (openapi::PATH.into(), get(openapi::of_program)),
+        ("/api/v1/version".into(), get(version)),
+        ("/api/v1/applications".into(), get(applications)),
+        (of(""), get(application)),
+        (of("/topology"), get(topology)),
+        (of("/environment"), get(environment)),
+        (of("/processes"), get(processes)),
+        (of("/restores"), get(restores)),
+        (of("/models"), get(models)),
+        (of("/models/{name}"), get(model)),
+        (of("/streaming/statistics"), get(statistics)),
+        (of("/streaming/receivers"), get(receivers)),
+        (of("/streaming/receivers/{stream}"), get(stream_receivers)),
+        (of("/streaming/batches"), get(batches)),
+        (of("/streaming/batches/{batch}"), get(batch)),
+        (of("/streaming/batches/{batch}/operations"), get(operations)),
+        (of("/streaming/batches/{batch}/operations/{operation}"), get(operation)),
+    ]
 }
 
 // ---- the shapes -------------------------------------------------------------------------------------------------
@@ -637,5 +647,15 @@ impl Shared {
             Some((batch, active)) => answer(program, batch, active),
             None => not_found(&format!("unknown batch: {id}; the last 1,000 are kept")),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_document_of_openapi_has_each_resource() {
+        let served: std::collections::BTreeSet<String> =
+            super::table().into_iter().map(|(path, _)| path).collect();
+        assert_eq!(super::openapi::described(false), served);
     }
 }

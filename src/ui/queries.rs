@@ -6,6 +6,8 @@
 #![allow(clippy::disallowed_methods, reason = "liveness is about real time, whichever clock the loop uses")]
 
 use super::{
+    access::{Caller, readiness},
+    openapi,
     page::{POLICY, escaped, files},
     state::{as_json, not_found},
 };
@@ -15,11 +17,11 @@ use crate::observe::{
     status::Phase,
 };
 use axum::{
-    Router,
+    Extension, Router,
     extract::{Path, State},
     http::{StatusCode, header},
     response::{Html, IntoResponse, Response},
-    routing::get,
+    routing::{MethodRouter, get},
 };
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -67,18 +69,25 @@ impl Queries {
 
 /// All pages and the JSON of queries, with metrics and health of all of them.
 pub(super) fn routes() -> Router<Arc<Queries>> {
-    Router::new()
-        .route("/", get(list))
+    let json = table().into_iter().fold(Router::new(), |router, (path, answer)| router.route(path, answer));
+    json.route("/", get(list))
         .route("/queries", get(list))
         .route("/queries/", get(list))
         .route("/queries/{run}", get(query))
-        .route("/api/v1/queries", get(list_json))
-        .route("/api/v1/queries/{run}", get(query_json))
-        .route("/api/v1/queries/{run}/progress", get(progress_json))
         .route("/metrics", get(metrics))
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .merge(files())
+}
+
+/// The resources by their paths, which the document of OpenAPI has too.
+fn table() -> [(&'static str, MethodRouter<Arc<Queries>>); 4] {
+    [
+        (openapi::PATH, get(openapi::of_queries)),
+        ("/api/v1/queries", get(list_json)),
+        ("/api/v1/queries/{run}", get(query_json)),
+        ("/api/v1/queries/{run}/progress", get(progress_json)),
+    ]
 }
 
 /// A run of a query in the list.
@@ -207,7 +216,7 @@ async fn livez(State(queries): Of) -> impl IntoResponse {
     }
 }
 
-async fn readyz(State(queries): Of) -> impl IntoResponse {
+async fn readyz(State(queries): Of, Extension(caller): Extension<Caller>) -> Response {
     let mut missing: Vec<String> = vec![];
     for query in queries.active() {
         let snapshot = query.status.snapshot();
@@ -216,6 +225,15 @@ async fn readyz(State(queries): Of) -> impl IntoResponse {
         }
         missing.extend(snapshot.missing().iter().map(|what| format!("{}: {what}", snapshot.application_id)));
     }
-    let code = if missing.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (code, as_json(&json!({ "ready": missing.is_empty(), "missing": missing })))
+    readiness(caller, missing.is_empty(), || json!({ "ready": missing.is_empty(), "missing": missing }))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_document_of_openapi_has_each_resource() {
+        let served: std::collections::BTreeSet<String> =
+            super::table().into_iter().map(|(path, _)| path.to_owned()).collect();
+        assert_eq!(super::openapi::described(true), served);
+    }
 }

@@ -2,14 +2,17 @@
 //!
 //! Owns one thread with a small async runtime; all other threads stay synchronous. Knows metrics, status and
 //! history, never the loop. Invariants: liveness fails only when the loop stops turning; readiness names what is
-//! missing; without requests, the server does nothing but check the loop.
+//! missing to those who may read everything; without requests, the server does nothing but check the loop.
 
 #![allow(clippy::disallowed_methods, reason = "liveness is about real time, whichever clock the loop uses")]
 
 use super::{
-    api, events, page,
+    access::{Caller, Rules, guarded, readiness},
+    api,
+    connection::{Serving, Tls, serve as serve_connections},
+    events, page,
     queries::{self, Queries},
-    settings::Settings,
+    settings::{Limits, Settings},
     state::{Shared, as_json},
 };
 use crate::{
@@ -18,10 +21,10 @@ use crate::{
     observe::{history::History, metrics::Metrics, queries::QueryBoard, status::Status},
 };
 use axum::{
-    Router,
+    Extension, Router,
     extract::State,
     http::{StatusCode, header},
-    response::IntoResponse,
+    response::{IntoResponse, Response},
     routing::get,
 };
 use serde_json::json;
@@ -43,6 +46,7 @@ const GRACE: Duration = Duration::from_secs(1);
 /// The running server; dropping it stops it.
 pub struct Server {
     address: SocketAddr,
+    is_tls: bool,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<thread::JoinHandle<()>>,
 }
@@ -51,9 +55,9 @@ impl Server {
     /// Binds the first free port of 16 and serves from a thread of its own.
     ///
     /// # Errors
-    /// [`Error::Config`] if no port is free or the address is not one of this machine.
+    /// [`Error::Config`] if no port is free, the address is not one of this machine, or what callers have to show cannot be read.
     pub fn start(
-        settings: Settings,
+        settings: &Settings,
         metrics: Arc<Metrics>,
         status: Arc<Status>,
         history: Arc<History>,
@@ -63,7 +67,7 @@ impl Server {
         let (changes, (close, closing)) = (watch::Sender::new(0u64), watch::channel(false));
         let changed = changes.clone();
         history.on_change(move || changed.send_modify(|n| *n = n.wrapping_add(1)));
-        let Settings { liveness, now_ms, .. } = settings;
+        let Settings { liveness, now_ms, .. } = *settings;
         let shared =
             Arc::new(Shared { metrics, status, history, now_ms, changes, closing, liveness, last_turn });
         let router = Router::new()
@@ -82,7 +86,7 @@ impl Server {
     ///
     /// # Errors
     /// As [`Server::start`].
-    pub fn for_queries(settings: Settings, board: QueryBoard) -> Result<Server> {
+    pub fn for_queries(settings: &Settings, board: QueryBoard) -> Result<Server> {
         let listener = Listening::bind(settings)?;
         let queries = Arc::new(Queries::new(board, settings.now_ms, settings.liveness));
         let router = queries::routes().route("/version", get(version)).with_state(queries.clone());
@@ -93,6 +97,12 @@ impl Server {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where a browser finds it.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("{}://{}/", if self.is_tls { "https" } else { "http" }, self.address)
     }
 }
 
@@ -120,21 +130,26 @@ fn bind(address: IpAddr, first: u16) -> Result<TcpListener> {
     )))
 }
 
-/// A socket that is bound, and the thread's runtime.
+/// A socket that is bound, what those have to show who connect, and the thread's runtime.
 struct Listening {
     listener: TcpListener,
     address: SocketAddr,
+    rules: Rules,
+    tls: Option<Tls>,
+    limits: Limits,
     runtime: tokio::runtime::Runtime,
 }
 
 impl Listening {
-    fn bind(settings: Settings) -> Result<Self> {
+    fn bind(settings: &Settings) -> Result<Self> {
+        let tls = Tls::of(&settings.access)?;
         let listener = bind(settings.bind, settings.port)?;
         let failed = |e| Error::io("the status page's socket")(e);
         let address = listener.local_addr().map_err(failed)?;
         listener.set_nonblocking(true).map_err(failed)?;
+        let rules = Rules::new(&settings.access, address)?;
         let runtime = event_loop().map_err(failed)?;
-        Ok(Listening { listener, address, runtime })
+        Ok(Listening { listener, address, rules, tls, limits: settings.limits, runtime })
     }
 
     /// Serves from a thread of its own; `look` is called again and again. `close` is dropped when the server ends.
@@ -144,39 +159,39 @@ impl Listening {
         look: impl Fn() + Send + 'static,
         close: watch::Sender<bool>,
     ) -> Result<Server> {
-        let Listening { listener, address, runtime } = self;
+        let Listening { listener, address, rules, tls, limits, runtime } = self;
+        let is_tls = tls.is_some();
+        let serving = Serving::new(guarded(router, rules, limits.answer_time), tls, limits);
         let (stop, stopped) = oneshot::channel();
         let thread = thread::Builder::new()
             .name("status-page".into())
             .spawn(move || {
-                if let Err(e) = runtime.block_on(serve(listener, router, look, stopped, close)) {
+                if let Err(e) = runtime.block_on(serve(listener, serving, look, stopped, close)) {
                     tracing::error!("the status page has ended: {e}");
                 }
             })
             .map_err(Error::io("the status page's thread"))?;
-        Ok(Server { address, stop: Some(stop), thread: Some(thread) })
+        Ok(Server { address, is_tls, stop: Some(stop), thread: Some(thread) })
     }
 }
 
 async fn serve(
     listener: TcpListener,
-    router: Router,
+    serving: Serving,
     look: impl Fn(),
     stopped: oneshot::Receiver<()>,
     close: watch::Sender<bool>,
 ) -> std::io::Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let (drain, draining) = oneshot::channel::<()>();
-    let server = axum::serve(listener, router).with_graceful_shutdown(async {
-        let _ = draining.await; // the closed channel is the signal
-    });
+    let server = serve_connections(listener, serving, draining); // the closed channel is the signal
     let shutdown = async {
         let _ = stopped.await;
         drop((drain, close));
         tokio::time::sleep(GRACE).await;
     };
     tokio::select! {
-        ended = server => ended,
+        () = server => Ok(()),
         () = shutdown => Ok(()),
         () = watch(look) => Ok(()),
     }
@@ -212,14 +227,14 @@ async fn livez(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
     }
 }
 
-async fn readyz(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
+async fn readyz(State(shared): State<Arc<Shared>>, Extension(caller): Extension<Caller>) -> Response {
     let snapshot = shared.status.snapshot();
     let missing = snapshot.missing();
-    let code = if missing.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let notice = snapshot.notice();
-    let body =
-        json!({ "ready": missing.is_empty(), "missing": missing, "phase": snapshot.phase, "notice": notice });
-    (code, as_json(&body))
+    readiness(
+        caller,
+        missing.is_empty(),
+        || json!({ "ready": missing.is_empty(), "missing": missing, "phase": snapshot.phase, "notice": snapshot.notice() }),
+    )
 }
 
 async fn version() -> impl IntoResponse {
@@ -265,14 +280,14 @@ mod tests {
         }));
         let metrics = Arc::new(Metrics::new("orders"));
         let settings = Settings { port: 0, liveness, ..Settings::default() };
-        let server = Server::start(settings, metrics.clone(), status.clone(), history.clone()).unwrap();
+        let server = Server::start(&settings, metrics.clone(), status.clone(), history.clone()).unwrap();
         Fixture { server, status, metrics, history }
     }
 
     /// Status code, head and body of a GET.
     fn get(from: &Fixture, path: &str) -> (u16, String, String) {
         let mut stream = TcpStream::connect(from.server.address()).unwrap();
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
@@ -361,7 +376,8 @@ mod tests {
         let f = start(LONG);
         let taken = f.server.address();
         let settings = Settings { port: taken.port(), ..Settings::default() };
-        let second = Server::start(settings, f.metrics.clone(), f.status.clone(), f.history.clone()).unwrap();
+        let second =
+            Server::start(&settings, f.metrics.clone(), f.status.clone(), f.history.clone()).unwrap();
         assert!((1..16).contains(&(second.address().port() - taken.port())), "{}", second.address());
         let mut idle = TcpStream::connect(taken).unwrap();
         idle.write_all(b"GET / HTTP/1.1\r\n").unwrap(); // never finished
@@ -370,7 +386,7 @@ mod tests {
         assert!(begin.elapsed() < Duration::from_secs(10));
         assert!(TcpStream::connect(taken).is_err());
         let foreign = Settings { bind: [192, 0, 2, 1].into(), ..Settings::default() };
-        let error = Server::start(foreign, f.metrics, f.status, f.history).err().unwrap().to_string();
+        let error = Server::start(&foreign, f.metrics, f.status, f.history).err().unwrap().to_string();
         assert!(error.contains("192.0.2.1, ports 4040 to 4055") && error.contains("next:"), "{error}");
     }
 

@@ -19,10 +19,13 @@ mod failing_records;
 mod failing_rows;
 mod first_hour;
 mod foreach_batch;
+mod http_access;
 mod intervals;
 mod kept_state;
 mod key_order;
 mod keyed_state;
+#[path = "../registry/keys.rs"]
+mod keys;
 mod log_contract;
 mod log_trouble;
 mod ml;

@@ -38,7 +38,7 @@ fn clusters(bootstrap: &str) -> (StreamingContext, Latest<KMeansModel>) {
 fn ask(server: SocketAddr, path: &str) -> Value {
     let mut stream = TcpStream::connect(server).unwrap();
     let of = "/api/v1/applications/clusters";
-    write!(stream, "GET {of}{path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+    write!(stream, "GET {of}{path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap()

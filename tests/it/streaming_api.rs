@@ -130,14 +130,14 @@ fn serve_at(trigger: Trigger, now_ms: fn() -> i64) -> Served {
     let status = Arc::new(Status::new("orders", "pod-0", "memory"));
     status.phase(Phase::Running);
     let settings = Settings { port: 0, now_ms, ..Settings::default() };
-    let server = Server::start(settings, Arc::new(Metrics::new("orders")), status, history.clone()).unwrap();
+    let server = Server::start(&settings, Arc::new(Metrics::new("orders")), status, history.clone()).unwrap();
     Served { history, server }
 }
 
 fn request(to: SocketAddr, path: &str, header: &str) -> BufReader<TcpStream> {
     let mut stream = TcpStream::connect(to).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{header}\r\n").unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{header}\r\n").unwrap();
     BufReader::new(stream)
 }
 

@@ -68,8 +68,12 @@ def readme_lists_the_values():
 
 def mistakes_are_named():
     """What a person sees who gets a value wrong."""
-    good = ["--set", "image.repository=i", "--set", "applicationId=a", "--set", "kafka.bootstrapServers=k:9092"]
+    unguarded = ["--set", "image.repository=i", "--set", "applicationId=a", "--set", "kafka.bootstrapServers=k:9092"]
+    good = unguarded + ["--set", "admin.insecure=true"]
     cases = [
+        (unguarded, "nothing says who may read the page"),
+        (good + ["--set", "admin.existingSecret=s"], "set one of them"),
+        (good + ["--set", "admin.token=t"], "token"),
         (["--set", "image.repository=i", "--set", "applicationId=a"], "kafka.bootstrapServers is not set"),
         (good + ["--set", "replica=2"], "replica"),
         (good + ["--set", "settings.batchIntervalMs=fast"], "batchIntervalMs"),
@@ -96,7 +100,7 @@ def mistakes_are_named():
 
 def a_tag_may_look_like_a_number():
     """With --set and in a file; one whose last digit would be lost is refused."""
-    good = ["template", "r", CHART, *KUBERNETES, "--set", "image.repository=i", "--set", "applicationId=a", "--set", "kafka.bootstrapServers=k:9092"]
+    good = ["template", "r", CHART, *KUBERNETES, "--set", "image.repository=i", "--set", "applicationId=a", "--set", "kafka.bootstrapServers=k:9092", "--set", "admin.insecure=true"]
     image = lambda *arguments, **options: re.findall('image: "(.*)"', helm(*good, *arguments, **options))
     assert image("--set", "image.tag=1") == ["i:1"]
     assert image("-f", "-", stdin="image: {tag: 20261130}") == ["i:20261130"]
@@ -191,5 +195,27 @@ def the_server_refuses_what_is_wrong():
     return f"{spoiled} of {spoiled}"
 
 
-OFFLINE = [lint_and_render, values_and_schema_agree, settings_are_flags_of_the_program, readme_lists_the_values, mistakes_are_named, a_tag_may_look_like_a_number, rules_and_runbooks]
+def the_token_reaches_pods_and_prometheus():
+    """As a file for the program, a reference for Prometheus' operator, and in no object as text."""
+    good = ["template", "r", CHART, *KUBERNETES, "--set", "image.repository=i", "--set", "applicationId=a", "--set", "kafka.bootstrapServers=k:9092"]
+    objects = lambda *arguments: {o["kind"]: o for o in yaml.safe_load_all(helm(*good, *arguments)) if o}
+    secret = ["--set", "admin.existingSecret=s", "--set", "admin.key=k", "--set", "metrics.serviceMonitor.enabled=true"]
+    made = objects(*secret)
+    assert made["ConfigMap"]["data"]["TIDEGATE_ADMIN_TOKEN_FILE"] == "/etc/tidegate/admin/token"
+    assert "TIDEGATE_ADMIN_INSECURE" not in made["ConfigMap"]["data"]
+    pod = made["StatefulSet"]["spec"]["template"]["spec"]
+    assert {"name": "admin", "secret": {"secretName": "s", "items": [{"key": "k", "path": "token"}]}} in pod["volumes"], pod["volumes"]
+    assert {"name": "admin", "mountPath": "/etc/tidegate/admin", "readOnly": True} in pod["containers"][0]["volumeMounts"]
+    assert made["ServiceMonitor"]["spec"]["endpoints"][0]["authorization"] == {"credentials": {"name": "s", "key": "k"}}
+    opened = objects(*secret, "--set", "admin.openMetrics=true")
+    assert opened["ConfigMap"]["data"]["TIDEGATE_ADMIN_OPEN_METRICS"] == "true"
+    assert "authorization" not in opened["ServiceMonitor"]["spec"]["endpoints"][0]
+    insecure = objects("--set", "admin.insecure=true", "--set", "metrics.podMonitor.enabled=true")
+    assert insecure["ConfigMap"]["data"]["TIDEGATE_ADMIN_INSECURE"] == "true"
+    assert "authorization" not in insecure["PodMonitor"]["spec"]["podMetricsEndpoints"][0]
+    for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+        assert pod["containers"][0][probe]["httpGet"]["path"] in ("/livez", "/readyz"), "which need no token"
+
+
+OFFLINE = [lint_and_render, values_and_schema_agree, settings_are_flags_of_the_program, readme_lists_the_values, mistakes_are_named, the_token_reaches_pods_and_prometheus, a_tag_may_look_like_a_number, rules_and_runbooks]
 TESTS = [every_values_file_is_admitted_under_restricted, the_server_refuses_what_is_wrong]

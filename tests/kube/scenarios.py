@@ -9,6 +9,7 @@ import re
 import subprocess
 import tempfile
 import time
+import urllib.error
 import urllib.request
 
 from client import CHART, call, get, helm, kubectl, make_namespace, make_volumes, read, ready, until
@@ -22,8 +23,9 @@ VALUES = {
     "image.repository": "localhost/kafka_word_count", "image.tag": "test", "image.pullPolicy": "Never",
     "applicationId": APPLICATION, "input": LINES, "output": COUNTS, "kafka.bootstrapServers": BOOTSTRAP,
     "persistence.storageClassName": "local", "persistence.size": "1Gi", "settings.batchIntervalMs": 200, "settings.threads": 1,
-    "settings.sessionTimeoutMs": 6000, "settings.statePartitions": 6, "resources.requests.cpu": "50m", "resources.requests.memory": "64Mi",
+    "admin.existingSecret": "page", "settings.sessionTimeoutMs": 6000, "settings.statePartitions": 6, "resources.requests.cpu": "50m", "resources.requests.memory": "64Mi",
 }
+TOKEN = "a-token-of-the-tests-0123456789"
 load = None
 
 
@@ -38,8 +40,9 @@ def upgrade(**changes):
 
 
 def set_up():
-    """A namespace that enforces Pod Security restricted, volumes, topics."""
+    """A namespace that enforces Pod Security restricted, the token of the page, volumes, topics."""
     make_namespace(SPACE)
+    kubectl("-n", SPACE, "create", "secret", "generic", "page", f"--from-literal=token={TOKEN}", ok=False)
     make_volumes()
     create_topics(BOOTSTRAP, LINES, COUNTS)
 
@@ -73,7 +76,9 @@ def install_is_ready_and_counts():
 def page_and_metrics_answer_through_port_forward():
     forward = subprocess.Popen(["kubectl", "-n", SPACE, "port-forward", f"{NAME}-0", "14040:4040"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     try:
-        read = lambda path: urllib.request.urlopen(f"http://127.0.0.1:14040{path}", timeout=5).read().decode()
+        def read(path, token=TOKEN):
+            request = urllib.request.Request(f"http://127.0.0.1:14040{path}", headers={"Authorization": f"Bearer {token}"})
+            return urllib.request.urlopen(request, timeout=5).read().decode()
 
         def metrics():
             try:
@@ -84,7 +89,13 @@ def page_and_metrics_answer_through_port_forward():
         text, _ = until("the metrics", metrics, 30)
         assert f'tidegate_records_in_total{{topic="{LINES}",application_id="{APPLICATION}"}}' in text, text[:500]
         assert "<html" in read("/"), "the page"
-        read("/readyz")
+        read("/readyz", "nobody")
+        try:
+            read("/metrics", "nobody")
+        except urllib.error.HTTPError as error:
+            assert error.code == 401, error
+        else:
+            raise AssertionError("metrics without the token")
         code, said = call("promtool", "check", "metrics", stdin=text, ok=False)
         assert code == 0, said
         return f"{len(text.splitlines())} lines of metrics, promtool check metrics finds nothing"
@@ -314,7 +325,7 @@ def uninstall_leaves_what_it_says():
     helm("uninstall", RELEASE, "-n", SPACE, "--wait")
     until("no pods", lambda: not get(SPACE, "pods")["items"])
     left = kubectl("-n", SPACE, "get", "all,configmap,serviceaccount,pdb,pvc,secret", "-o", "name").split()
-    left = [n for n in left if n not in ("configmap/kube-root-ca.crt", "serviceaccount/default", "secret/credentials")]
+    left = [n for n in left if n not in ("configmap/kube-root-ca.crt", "serviceaccount/default", "secret/credentials", "secret/page")]
     assert left and all(n.startswith(f"persistentvolumeclaim/state-{NAME}-") for n in left), left
     assert topics(BOOTSTRAP) == before, "topics"
     kubectl("-n", SPACE, "delete", "pvc", "-l", f"app.kubernetes.io/instance={RELEASE}")

@@ -97,7 +97,7 @@ fn plain(markup: &str) -> String {
 /// A response of the JSON API.
 pub fn api(server: SocketAddr, path: &str) -> Value {
     let mut answer = String::new();
-    ask(server, &format!("GET {path} HTTP/1.1\r\nHost: x\r\n")).read_to_string(&mut answer).unwrap();
+    ask(server, &format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n")).read_to_string(&mut answer).unwrap();
     serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap()
 }
 
@@ -119,7 +119,7 @@ pub fn held_back(server: SocketAddr, text: &'static str) -> (SocketAddr, Receive
         for client in listener.incoming() {
             let mut client = client.unwrap();
             let line = request_line(&client);
-            let mut from = ask(server, &format!("{line}Host: x\r\n"));
+            let mut from = ask(server, &format!("{line}Host: localhost\r\n"));
             if line.starts_with("GET /held-back.svg") {
                 let ready: Receiver<()> = ready.take().expect("asked once");
                 thread::spawn(move || {

@@ -49,7 +49,7 @@ fn serve_at(interval: Duration, now_ms: fn() -> i64) -> Served {
     status.phase(Phase::Running);
     let settings = Settings { port: 0, now_ms, ..Settings::default() };
     let metrics = Arc::new(Metrics::new("orders"));
-    let server = Server::start(settings, metrics, status.clone(), history.clone()).unwrap();
+    let server = Server::start(&settings, metrics, status.clone(), history.clone()).unwrap();
     Served { history, status, server }
 }
 
@@ -279,7 +279,7 @@ fn what_is_waited_for_is_the_text_of_the_readiness_probe() {
     let page = document(served.server.address(), "/");
     assert_eq!(text(&page, "problem"), format!("Not ready: {why}"));
     let mut answer = String::new();
-    let mut readyz = ask(served.server.address(), "GET /readyz HTTP/1.1\r\nHost: x\r\n");
+    let mut readyz = ask(served.server.address(), "GET /readyz HTTP/1.1\r\nHost: localhost\r\n");
     std::io::Read::read_to_string(&mut readyz, &mut answer).unwrap();
     assert!(answer.contains(&format!("\"missing\":[\"{why}\"]")), "{answer}");
 }

@@ -4,5 +4,6 @@
 
 mod browser;
 mod history;
+mod login;
 mod program;
 mod screenshot;

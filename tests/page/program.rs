@@ -17,7 +17,7 @@ use tidegate::{
     record::{Headers, Offset, RawChunkBuilder, RawRecord, Text},
 };
 
-fn write(log: &Arc<dyn Log>, topic: &str, lines: &[&str]) {
+pub fn write(log: &Arc<dyn Log>, topic: &str, lines: &[&str]) {
     let mut records = RawChunkBuilder::default();
     for line in lines {
         let value = Some(line.as_bytes());

@@ -89,7 +89,7 @@ fn measured(server: SocketAddr) -> SocketAddr {
                     answer(client, &format!("{head}\r\nContent-Length: {}\r\n\r\n{script}", script.len()));
                     return;
                 }
-                let mut from = ask(server, &format!("{line}Host: x\r\n"));
+                let mut from = ask(server, &format!("{line}Host: localhost\r\n"));
                 if line.starts_with("GET / ") {
                     add(from, client, "<script src=\"/measure.js\" defer></script></body>");
                 } else {

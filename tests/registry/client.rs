@@ -3,7 +3,8 @@
 
 use crate::{
     NEW, OLD,
-    proxy::{Keys, Mode, Proxy},
+    keys::Keys,
+    proxy::{Mode, Proxy},
     registry, server, unique,
 };
 use std::time::{Duration, Instant};

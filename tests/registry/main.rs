@@ -3,6 +3,7 @@
 //! Invariant: each test has subjects of its own, so that all can run at once against one server.
 
 mod client;
+mod keys;
 mod peer;
 #[path = "../programs/mod.rs"]
 mod programs;

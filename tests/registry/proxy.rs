@@ -2,24 +2,11 @@
 //!
 //! Knows no schema. Invariant: one request per connection, so what it counts and refuses is what the registry would have got.
 
-use openssl::{
-    asn1::Asn1Time,
-    bn::BigNum,
-    ec::{EcGroup, EcKey},
-    hash::MessageDigest,
-    nid::Nid,
-    pkey::{PKey, Private},
-    ssl::{SslAcceptor, SslMethod, SslVerifyMode},
-    x509::{
-        X509, X509NameBuilder,
-        extension::{BasicConstraints, SubjectAlternativeName},
-    },
-};
+use crate::keys::Keys;
+use openssl::ssl::{SslAcceptor, SslMethod, SslVerifyMode};
 use std::{
-    fs,
     io::{self, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
-    path::{Path, PathBuf},
     sync::{Arc, Mutex},
     thread,
     time::Duration,
@@ -61,7 +48,7 @@ impl Proxy {
 
     /// Speaks TLS; with `demands_certificate`, only to clients that show one of the same authority.
     pub fn with_tls(to: SocketAddr, keys: &Keys, demands_certificate: bool) -> Proxy {
-        Self::start(to, Some(keys.acceptor(demands_certificate)), None)
+        Self::start(to, Some(acceptor(keys, demands_certificate)), None)
     }
 
     fn start(to: SocketAddr, tls: Option<SslAcceptor>, authorization: Option<String>) -> Proxy {
@@ -149,72 +136,13 @@ impl State {
     }
 }
 
-/// An authority, a server's and a client's certificate, in files.
-pub struct Keys {
-    dir: tempfile::TempDir,
-}
-
-impl Keys {
-    pub fn new() -> Keys {
-        let keys = Keys { dir: tempfile::tempdir().unwrap() };
-        let (ca, ca_key) = certificate("an authority", None);
-        fs::write(keys.authority(), ca.to_pem().unwrap()).unwrap();
-        for name in ["server", "client"] {
-            let (of, key) = certificate(name, Some((&ca, &ca_key)));
-            fs::write(keys.file(&format!("{name}.pem")), of.to_pem().unwrap()).unwrap();
-            fs::write(keys.file(&format!("{name}.key")), key.private_key_to_pem_pkcs8().unwrap()).unwrap();
-        }
-        keys
+fn acceptor(keys: &Keys, demands_certificate: bool) -> SslAcceptor {
+    let mut tls = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls()).unwrap();
+    tls.set_certificate_chain_file(keys.file("server.pem")).unwrap();
+    tls.set_private_key_file(keys.file("server.key"), openssl::ssl::SslFiletype::PEM).unwrap();
+    if demands_certificate {
+        tls.set_ca_file(keys.authority()).unwrap();
+        tls.set_verify(SslVerifyMode::PEER | SslVerifyMode::FAIL_IF_NO_PEER_CERT);
     }
-
-    fn file(&self, name: &str) -> PathBuf {
-        Path::new(self.dir.path()).join(name)
-    }
-
-    pub fn authority(&self) -> PathBuf {
-        self.file("ca.pem")
-    }
-
-    pub fn client(&self) -> (PathBuf, PathBuf) {
-        (self.file("client.pem"), self.file("client.key"))
-    }
-
-    fn acceptor(&self, demands_certificate: bool) -> SslAcceptor {
-        let mut tls = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls()).unwrap();
-        tls.set_certificate_chain_file(self.file("server.pem")).unwrap();
-        tls.set_private_key_file(self.file("server.key"), openssl::ssl::SslFiletype::PEM).unwrap();
-        if demands_certificate {
-            tls.set_ca_file(self.authority()).unwrap();
-            tls.set_verify(SslVerifyMode::PEER | SslVerifyMode::FAIL_IF_NO_PEER_CERT);
-        }
-        tls.build()
-    }
-}
-
-fn certificate(name: &str, issuer: Option<(&X509, &PKey<Private>)>) -> (X509, PKey<Private>) {
-    let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).unwrap();
-    let key = PKey::from_ec_key(EcKey::generate(&group).unwrap()).unwrap();
-    let mut subject = X509NameBuilder::new().unwrap();
-    subject.append_entry_by_nid(Nid::COMMONNAME, name).unwrap();
-    let subject = subject.build();
-    let mut of = X509::builder().unwrap();
-    of.set_version(2).unwrap();
-    of.set_serial_number(
-        &BigNum::from_u32(u32::from(name.as_bytes()[0])).unwrap().to_asn1_integer().unwrap(),
-    )
-    .unwrap();
-    of.set_subject_name(&subject).unwrap();
-    of.set_issuer_name(issuer.map_or(&*subject, |(ca, _)| ca.subject_name())).unwrap();
-    of.set_not_before(&Asn1Time::from_unix(0).unwrap()).unwrap();
-    of.set_not_after(&Asn1Time::days_from_now(2).unwrap()).unwrap();
-    of.set_pubkey(&key).unwrap();
-    if issuer.is_none() {
-        of.append_extension(BasicConstraints::new().critical().ca().build().unwrap()).unwrap();
-    } else {
-        let names =
-            SubjectAlternativeName::new().dns("localhost").build(&of.x509v3_context(None, None)).unwrap();
-        of.append_extension(names).unwrap();
-    }
-    of.sign(issuer.map_or(&key, |(_, ca)| ca), MessageDigest::sha256()).unwrap();
-    (of.build(), key)
+    tls.build()
 }

@@ -52,13 +52,16 @@ const NEVER: [(&str, &[&str]); 2] =
 /// Re-exports at the crate root that may be used by their short path.
 const ROOT_NAMES: [&str; 3] = ["Error", "Result", "Text"];
 /// Crates, and the places that may name them.
-const FENCES: [(&str, &[&str]); 26] = [
+const FENCES: [(&str, &[&str]); 29] = [
     ("rdkafka", &["src/log/kafka/"]),
     ("rdkafka_sys", &["src/log/kafka/"]),
     ("rocksdb", &["src/state/rocks.rs", "src/state/rocks_options.rs"]),
     ("prometheus", &["src/observe/metrics.rs"]),
     ("tracing_subscriber", &["src/observe/logging.rs"]),
     ("axum", &["src/ui/"]),
+    ("hyper", &["src/ui/connection/"]),
+    ("hyper_util", &["src/ui/connection/"]),
+    ("tokio_openssl", &["src/ui/connection/"]),
     ("tract_onnx", &["src/ml/onnx.rs"]),
     ("parquet", &["src/sink/files/", "src/sql/connector/bounded/columns.rs"]),
     ("arrow_array", &["src/sink/files/"]),
@@ -69,7 +72,15 @@ const FENCES: [(&str, &[&str]); 26] = [
     ("datafusion_physical_expr", &["src/sql/"]),
     ("datafusion_sql", &["src/sql/"]),
     ("postgres", &["src/sink/postgres/", "src/sink/mod.rs", "src/dstream/output/mod.rs"]),
-    ("openssl", &["src/sink/postgres/", "src/log/kafka/config.rs"]),
+    (
+        "openssl",
+        &[
+            "src/sink/postgres/",
+            "src/log/kafka/config.rs",
+            "src/ui/access/rules.rs",
+            "src/ui/connection/tls.rs",
+        ],
+    ),
     ("tokio", &["src/ui/", "src/context/signals.rs", "src/event_loop.rs"]),
     ("flate2", &["src/source/file_ranges.rs"]),
     ("ureq", &["src/registry/http.rs"]),

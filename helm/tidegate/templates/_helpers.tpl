@@ -64,6 +64,15 @@ TIDEGATE_APPLICATION_ID: {{ .Values.applicationId | quote }}
 TIDEGATE_BOOTSTRAP: {{ .Values.kafka.bootstrapServers | quote }}
 TIDEGATE_STATE_DIR: /var/lib/tidegate/state
 TIDEGATE_ADMIN_BIND: "0.0.0.0:4040"
+{{- if .Values.admin.existingSecret }}
+TIDEGATE_ADMIN_TOKEN_FILE: /etc/tidegate/admin/token
+{{- if .Values.admin.openMetrics }}
+TIDEGATE_ADMIN_OPEN_METRICS: "true"
+{{- end }}
+{{- end }}
+{{- if .Values.admin.insecure }}
+TIDEGATE_ADMIN_INSECURE: "true"
+{{- end }}
 {{- with .Values.input }}
 TIDEGATE_INPUT: {{ . | quote }}
 {{- end }}
@@ -121,6 +130,16 @@ TIDEGATE_{{ $name | snakecase | upper }}: {{ if kindIs "float64" $value }}{{ $va
 {{- end }}
 {{- end -}}
 
+{{/* How Prometheus shows the token. */}}
+{{- define "tidegate.authorization" -}}
+{{- if and .Values.admin.existingSecret (not .Values.admin.openMetrics) -}}
+authorization:
+  credentials:
+    name: {{ .Values.admin.existingSecret }}
+    key: {{ .Values.admin.key }}
+{{- end -}}
+{{- end -}}
+
 {{/* Where the program finds files. A folder of a ConfigMap cannot hold another mount, so the script is mounted as a file. */}}
 {{- define "tidegate.mounts" -}}
 - name: state
@@ -136,6 +155,11 @@ TIDEGATE_{{ $name | snakecase | upper }}: {{ if kindIs "float64" $value }}{{ $va
 {{- if .Values.kafka.tls.existingSecret }}
 - name: tls
   mountPath: /etc/tidegate/tls
+  readOnly: true
+{{- end }}
+{{- if .Values.admin.existingSecret }}
+- name: admin
+  mountPath: /etc/tidegate/admin
   readOnly: true
 {{- end }}
 {{- with .Values.extraVolumeMounts }}
@@ -159,6 +183,14 @@ TIDEGATE_{{ $name | snakecase | upper }}: {{ if kindIs "float64" $value }}{{ $va
 - name: tls
   secret:
     secretName: {{ . }}
+{{- end }}
+{{- with .context.Values.admin.existingSecret }}
+- name: admin
+  secret:
+    secretName: {{ . }}
+    items:
+      - key: {{ $.context.Values.admin.key }}
+        path: token
 {{- end }}
 {{- with .context.Values.extraVolumes }}
 {{ toYaml . }}
@@ -246,6 +278,12 @@ spec:
 {{- end -}}
 {{- if not (regexMatch "^([^,: ]+|\\[[0-9a-fA-F:]+\\]):[0-9]{1,5}(,([^,: ]+|\\[[0-9a-fA-F:]+\\]):[0-9]{1,5})*$" $v.kafka.bootstrapServers) -}}
 {{- fail (printf "kafka.bootstrapServers: %q is not host:port, or several of them with commas between them and without spaces" $v.kafka.bootstrapServers) -}}
+{{- end -}}
+{{- if and $v.admin.existingSecret $v.admin.insecure -}}
+{{- fail "admin.insecure lets everybody read, but admin.existingSecret names a token: set one of them" -}}
+{{- end -}}
+{{- if not (or $v.admin.existingSecret $v.admin.insecure) -}}
+{{- fail "admin: pods are reached by others, and nothing says who may read the page, the JSON and the metrics: set admin.existingSecret to a Secret with a token (kubectl create secret generic NAME --from-literal=token=\"$(openssl rand -hex 32)\"), or admin.insecure=true" -}}
 {{- end -}}
 {{- if $v.reset.enabled -}}
 {{- if not $v.reset.to -}}

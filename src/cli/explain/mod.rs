@@ -11,7 +11,7 @@ use super::{
     connection::Connection,
     display::{Table, or_dash, show},
 };
-use crate::error::Result;
+use crate::{config::AdminToken, error::Result};
 use serde::Serialize;
 use serde_json::Value;
 use std::{collections::BTreeMap, io::Write};
@@ -24,6 +24,9 @@ pub struct Options {
     /// Also ask the page of a running process for its plan, such as 127.0.0.1:4040
     #[arg(long, value_name = "HOST:PORT")]
     page: Option<String>,
+    /// What that page asks for
+    #[command(flatten)]
+    token: AdminToken,
     /// A script of SQL: its plans are shown, without a log
     #[cfg(feature = "sql")]
     #[arg(long, value_name = "FILE", conflicts_with = "page")]
@@ -92,10 +95,10 @@ pub(super) fn run(options: &Options, out: &mut dyn Write) -> Result {
             .collect(),
         version: app.meta.peers.get(&member.instance).map(|peer| peer.version().to_owned()),
     };
-    let plan = options
-        .page
-        .as_ref()
-        .map(|address| page::get(address, &format!("/api/v1/applications/{}/topology", app.id)));
+    let plan = options.page.as_ref().map(|address| {
+        let path = format!("/api/v1/applications/{}/topology", app.id);
+        page::get(address, &path, options.token.read()?.as_ref())
+    });
     let explained = Explained {
         application_id: app.id.clone(),
         fingerprint: topology.map(|remains| remains.fingerprint.short()),

@@ -405,12 +405,12 @@ impl DataStreamWriter {
         config.trigger = self.trigger;
         config.progress_line = false;
         // The page, the metrics and health of all queries are those of the session.
-        if let Some(bind) = config.admin_bind.take() {
+        if let Some(settings) = Settings::of(&config)? {
+            config.admin_bind = None;
             let mut server = session.0.streams.server();
             if server.is_none() {
-                let settings: Settings = bind.parse()?;
-                let started = Server::for_queries(settings, session.0.streams.board().clone())?;
-                tracing::info!("page of queries, metrics and health: http://{}/", started.address());
+                let started = Server::for_queries(&settings, session.0.streams.board().clone())?;
+                tracing::info!("page of queries, metrics and health: {}", started.url());
                 *server = Some(started);
             }
         }
