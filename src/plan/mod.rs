@@ -20,5 +20,5 @@ pub use fingerprint::{Change, Fingerprint};
 pub use node::{Factory, Input, KeyId, Layout, Node, Role, WindowSpec};
 pub use operation::{Kind, Operation, OperationId, Place};
 pub use takeover::{ReadTopics, Remains, Start, Takeover, Unused};
-pub use topology::{Preparation, Topology};
+pub use topology::{Look, Preparation, Topology};
 pub use upstreams::Upstreams;

@@ -21,6 +21,8 @@ use std::{
 
 /// What a program needs before it can start, such as a schema in a registry.
 pub type Preparation = Arc<dyn Fn() -> Result + Send + Sync>;
+/// Looks at what a start needs outside the log, changes nothing, and tells what it found.
+pub type Look = Arc<dyn Fn() -> Result<String> + Send + Sync>;
 
 /// Everything that a program computes.
 #[derive(Clone, Default)]
@@ -41,6 +43,8 @@ pub struct Topology {
     pub closes_by_event_time: bool,
     /// What is done once before anything is read, in order: it may wait, and an error ends the start.
     pub preparations: Vec<Preparation>,
+    /// What a person can ask before a start: whether these preparations would succeed.
+    pub looks: Vec<Look>,
     /// Number of operations.
     operations: u32,
     /// The edges of what is computed.

@@ -136,6 +136,12 @@ impl Http {
         }
     }
 
+    /// The server that answered last.
+    #[cfg(feature = "sql")]
+    pub fn answering(&self) -> &str {
+        &self.urls[self.good.load(Ordering::Relaxed)]
+    }
+
     fn silence(&self) -> MutexGuard<'_, Option<Silence>> {
         self.silence.lock().unwrap_or_else(PoisonError::into_inner)
     }

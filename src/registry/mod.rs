@@ -86,6 +86,16 @@ impl Registry {
         self.of.http.wait_until_it_answers(self.of.start_timeout)
     }
 
+    /// Asks once whether a server answers, and takes us for who we are; tells where.
+    ///
+    /// # Errors
+    /// As [`Registry::wait_until_it_answers`].
+    #[cfg(feature = "sql")]
+    pub(crate) fn answers(&self) -> Result<String> {
+        self.of.http.wait_until_it_answers(Duration::ZERO)?;
+        Ok(format!("{} answers", self.of.http.answering()))
+    }
+
     /// The schema that an id stands for. It is fetched once.
     ///
     /// ```no_run

@@ -76,9 +76,13 @@ pub fn build_with(
     }
     let Builder { registries, registrations, .. } = built;
     for registry in registries.into_all() {
+        let asked = registry.clone();
+        topology.looks.push(Arc::new(move || asked.answers()));
         topology.preparations.push(Arc::new(move || registry.wait_until_it_answers()));
     }
     for registration in registrations {
+        let looked_at = registration.clone();
+        topology.looks.push(Arc::new(move || looked_at.look()));
         topology.preparations.push(Arc::new(move || registration.make()));
     }
     Ok(())

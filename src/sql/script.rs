@@ -16,7 +16,7 @@ use super::{
 use crate::{
     config::{Config, ConfigFile},
     error::{Error, Result},
-    plan::Topology,
+    plan::{Look, Topology},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -127,6 +127,13 @@ impl Script {
         let mut topology = Topology::default();
         self.build(APPLICATION, &mut topology);
         indented(&topology.to_string())
+    }
+
+    /// What a start needs outside the log: each is looked at when it is called, and nothing is changed.
+    pub(crate) fn looks(&self) -> Vec<Look> {
+        let mut topology = Topology::default();
+        self.build(APPLICATION, &mut topology);
+        topology.looks
     }
 
     /// The topics that it reads and writes, as far as they are named, in alphabetical order.

@@ -1,8 +1,10 @@
 //! Scripts of SQL over topics in Avro, with schemas in the registry.
 
 use crate::{
-    NEW, OLD, framed, order, peer,
-    proxy::{Keys, Mode, Proxy},
+    NEW, OLD, framed,
+    keys::Keys,
+    order, peer,
+    proxy::{Mode, Proxy},
     registry,
     running::{PATIENCE, log_of, put, run, values},
     server, unique,
@@ -152,12 +154,16 @@ fn what_java_writes_is_read_by_a_script() {
 
 /// A script that writes what is in `ticks` to a topic, with these columns and options.
 fn copying(topic: &str, url: &str, columns: &str, more: &str, values: &str) -> Script {
-    script(&format!(
+    script(&text_of_copying(topic, url, columns, more, values))
+}
+
+fn text_of_copying(topic: &str, url: &str, columns: &str, more: &str, values: &str) -> String {
+    format!(
         "CREATE TABLE ticks (n BIGINT) WITH ('connector' = 'kafka', 'topic' = 'ticks', 'format' = 'json');
          CREATE TABLE t ({columns}) WITH ('connector' = 'kafka', 'topic' = '{topic}', 'format' = 'avro-confluent',
              'avro-confluent.url' = '{url}' {more});
          INSERT INTO t SELECT {values} FROM ticks;"
-    ))
+    )
 }
 
 /// A log with one tick.
@@ -233,6 +239,53 @@ fn a_schema_follows_the_one_before_or_the_start_is_refused() {
     let written = values_of(log.as_ref(), &topic);
     let expected = [&[0][..], &id.0.to_be_bytes(), &[2, 2]].concat();
     assert!(written.contains(&expected), "{written:?}");
+}
+
+#[test]
+fn a_check_asks_the_registry_and_registers_nothing() {
+    let (there, name) = (registry(), unique("checked"));
+    let topic = format!("{name}-t");
+    let subject = Subject::new(format!("{topic}-value"));
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("copy.sql");
+    let ticks = |url: &str, columns: &str, more: &str, values: &str| -> Vec<(String, String)> {
+        fs::write(&file, text_of_copying(&topic, url, columns, more, values)).unwrap();
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_tidegate"));
+        command
+            .args(["check", "--live", "--bootstrap", "memory:", "--output", "json", "--script"])
+            .arg(&file);
+        let answer: serde_json::Value = serde_json::from_slice(&command.output().unwrap().stdout).unwrap();
+        let of_registry =
+            answer["ticks"].as_array().unwrap().iter().filter(|tick| tick["name"] == "registry");
+        let text = |tick: &serde_json::Value, name: &str| tick[name].as_str().unwrap().to_owned();
+        of_registry.map(|tick| (text(tick, "outcome"), text(tick, "detail"))).collect()
+    };
+    let answers = ("ok".to_owned(), format!("{} answers", server::url()));
+    let found = |outcome: &str, detail: String| vec![answers.clone(), (outcome.to_owned(), detail)];
+    let url = server::url();
+    let none = format!("subject `{subject}` has no schema yet: the start registers one");
+    assert_eq!(ticks(&url, "n BIGINT NOT NULL", "", "n"), found("ok", none));
+    let before = r#"{"type":"record","name":"Tick","namespace":"a.b","fields":[{"name":"n","type":"long"}]}"#;
+    let id = there.register(&subject, &Schema::new(SchemaKind::Avro, before)).unwrap();
+    let (status, told) = server::put(&format!("/config/{subject}"), r#"{"compatibility":"BACKWARD"}"#);
+    assert_eq!(status, 200, "{told}");
+    let follows = format!("subject `{subject}`: the schema of what is written may follow schema {id}");
+    assert_eq!(ticks(&url, "n BIGINT NOT NULL, note STRING", "", "n, 'x'"), found("ok", follows));
+    let refused = &ticks(&url, "n BIGINT NOT NULL, k BIGINT NOT NULL", "", "n, 1")[1];
+    assert!(
+        refused.0 == "failed" && refused.1.contains("may not follow") && refused.1.contains("next: "),
+        "{refused:?}"
+    );
+    let only_known = ", 'avro-confluent.properties.auto.register.schemas' = 'false'";
+    let is = format!("subject `{subject}`: what is written has schema {id}");
+    assert_eq!(ticks(&url, "n BIGINT NOT NULL", only_known, "n"), found("ok", is));
+    assert_eq!(ticks(&url, "n BIGINT", only_known, "n")[1].0, "failed");
+    assert_eq!(there.latest(&subject).unwrap().0, id, "nothing was registered");
+    let demanding = Proxy::demanding(server::address(), "Bearer abc.def");
+    let unknown = &ticks(&demanding.url(), "n BIGINT", "", "n")[0];
+    assert!(unknown.0 == "failed" && unknown.1.contains("401"), "{unknown:?}");
+    let nobody = &ticks("http://127.0.0.1:1", "n BIGINT", "", "n")[0];
+    assert!(nobody.0 == "failed" && nobody.1.contains("http://127.0.0.1:1"), "{nobody:?}");
 }
 
 #[test]

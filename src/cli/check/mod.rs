@@ -14,6 +14,7 @@ use super::{
 use crate::{
     config::Config,
     error::{Error, Result},
+    plan::Look,
 };
 use serde::Serialize;
 use std::io::Write;
@@ -112,7 +113,7 @@ struct Answer<'a> {
 pub(super) fn run(options: &Options, invocation: &Invocation, out: &mut dyn Write) -> Result<u8> {
     let mut ticks = Ticks::default();
     let program = program(options, invocation, &mut ticks)?;
-    if let Some((config, topics)) = &program {
+    if let Some(Program { config, topics, looks }) = &program {
         let log = offline::check(config, &mut ticks);
         match config.bootstrap.is_empty() {
             true if options.live => {
@@ -121,6 +122,9 @@ pub(super) fn run(options: &Options, invocation: &Invocation, out: &mut dyn Writ
             false if options.live => live::check(config, log.as_deref(), topics, &mut ticks),
             _ => {}
         }
+        if options.live {
+            looks.iter().for_each(|look| drop(ticks.note("registry", look(), Clone::clone)));
+        }
     } else {
         for name in ["settings", "log", "state directory"] {
             ticks.push(name, Outcome::Skipped, "the script has mistakes");
@@ -128,7 +132,7 @@ pub(super) fn run(options: &Options, invocation: &Invocation, out: &mut dyn Writ
     }
     let failed = ticks.ticks.iter().filter(|tick| tick.outcome == Outcome::Failed).count();
     let answer = Answer {
-        application_id: program.as_ref().map_or("", |(config, _)| &config.application_id),
+        application_id: program.as_ref().map_or("", |program| &program.config.application_id),
         ok: failed == 0,
         ticks: &ticks.ticks,
     };
@@ -136,13 +140,26 @@ pub(super) fn run(options: &Options, invocation: &Invocation, out: &mut dyn Writ
     Ok(ticks.exit_code)
 }
 
-/// The settings, and the topics that must exist; none if there is a script that is wrong.
-type Program = Option<(Config, Vec<String>)>;
+/// What is checked.
+struct Program {
+    config: Config,
+    /// Those that must exist.
+    topics: Vec<String>,
+    /// What a script needs outside the log: registries of schemas.
+    looks: Vec<Look>,
+}
 
+impl Program {
+    fn unknown(options: &Options) -> Result<Program> {
+        Ok(Program { config: options.settings.config()?, topics: options.topics.clone(), looks: vec![] })
+    }
+}
+
+/// None if there is a script that is wrong.
 #[cfg(feature = "sql")]
-fn program(options: &Options, invocation: &Invocation, ticks: &mut Ticks) -> Result<Program> {
+fn program(options: &Options, invocation: &Invocation, ticks: &mut Ticks) -> Result<Option<Program>> {
     let Some(file) = &options.script else {
-        return Ok(Some((options.settings.config()?, options.topics.clone())));
+        return Program::unknown(options).map(Some);
     };
     let found = super::run::read(file).and_then(|script| {
         let config = super::run::settings(&script, file, invocation)?;
@@ -154,12 +171,15 @@ fn program(options: &Options, invocation: &Invocation, ticks: &mut Ticks) -> Res
         topics => format!("no mistakes; topics: {}", topics.join(", ")),
     };
     let found = ticks.note("script", found, told);
-    Ok(found.map(|(script, config)| (config, [script.topics(), options.topics.clone()].concat())))
+    Ok(found.map(|(script, config)| {
+        let topics = [script.topics(), options.topics.clone()].concat();
+        Program { config, topics, looks: script.looks() }
+    }))
 }
 
 #[cfg(not(feature = "sql"))]
-fn program(options: &Options, _: &Invocation, _: &mut Ticks) -> Result<Program> {
-    Ok(Some((options.settings.config()?, options.topics.clone())))
+fn program(options: &Options, _: &Invocation, _: &mut Ticks) -> Result<Option<Program>> {
+    Program::unknown(options).map(Some)
 }
 
 fn text(ticks: &Ticks, failed: usize) -> String {

@@ -26,7 +26,7 @@ pub(super) fn table(table: &TableDefinition, options: &mut Options<'_>) -> SqlRe
     }
     let name = options.need("table-name", "orders")?.value.clone();
     let user = options.take("username").map(|option| option.value.as_str());
-    let password = options.take("password").map(|option| option.value.as_str());
+    let password = options.secret("password")?.map(|(password, _)| password);
     options.choice("driver", &[("org.postgresql.Driver", ())])?;
     let policies = [
         ("fail", BadRecordPolicy::Fail),
@@ -69,7 +69,7 @@ pub(super) fn table(table: &TableDefinition, options: &mut Options<'_>) -> SqlRe
         )
         .next("build with the cargo feature `postgres`"));
     }
-    let url = with_user(place, user, password);
+    let url = with_user(place, user, password.as_deref());
     Ok(JdbcTable { url, table: name, refused })
 }
 

@@ -4,7 +4,10 @@
 //! mistake, with the option that was probably meant.
 
 use crate::sql::{Span, SqlError, SqlOption, SqlResult, TableDefinition};
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+};
 
 /// The options of one table.
 pub struct Options<'t> {
@@ -78,6 +81,28 @@ impl<'t> Options<'t> {
         Err(SqlError::at(option.key_span, format!("the option '{key}' is not supported"))
             .because(why)
             .next(next))
+    }
+
+    /// An option that is a secret: the value itself, or with `.file` behind the key the file that it is in, without the newline at its end.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or both are there.
+    pub fn secret(&mut self, key: &str) -> SqlResult<Option<(String, &'t SqlOption)>> {
+        let in_file = format!("{key}.file");
+        match (self.take(key), self.take(&in_file)) {
+            (Some(option), None) => Ok(Some((option.value.clone(), option))),
+            (None, Some(option)) => {
+                let text = fs::read_to_string(&option.value).map_err(|e| {
+                    SqlError::at(option.value_span, format!("the file {} cannot be read: {e}", option.value))
+                })?;
+                Ok(Some((text.trim_end_matches(['\r', '\n']).to_owned(), option)))
+            }
+            (None, None) => Ok(None),
+            (Some(_), Some(file)) => {
+                Err(SqlError::at(file.key_span, format!("'{key}' and '{in_file}' are the same option"))
+                    .next("write one of them"))
+            }
+        }
     }
 
     /// All options whose key begins with `prefix`, with the rest of the key.

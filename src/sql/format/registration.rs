@@ -70,6 +70,47 @@ impl Registration {
         Ok(())
     }
 
+    /// Whether the schema could be registered, or is there; tells what was found, and registers nothing.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if the registry would refuse it; those of [`Registry::latest`] and [`Registry::id_of`].
+    pub fn look(&self) -> Result<String> {
+        let Registering { registry, subject, schema, registers, .. } = &*self.of;
+        let avro = match schema {
+            ToRegister::Avro(text) => Some(text.clone()),
+            ToRegister::AvroOfColumns(columns, options, name) => {
+                let name = name_of_newest(registry, subject)?.unwrap_or_else(|| record_name(name));
+                Some(schema_of(&name, columns, *options).map_err(Error::Config)?)
+            }
+            ToRegister::Protobuf(_) => None,
+        };
+        let avro = avro.map(|text| Schema::new(SchemaKind::Avro, text));
+        if !registers {
+            let id = match (schema, &avro) {
+                (ToRegister::Protobuf(schema), _) => schema.register(registry, subject, false)?,
+                (_, Some(avro)) => registry.id_of(subject, avro)?,
+                (_, None) => return Ok(String::new()),
+            };
+            return Ok(format!("subject `{subject}`: what is written has schema {id}"));
+        }
+        let newest = match registry.latest(subject) {
+            Ok((id, _)) => id,
+            Err(e) if denies(&e) => {
+                return Ok(format!("subject `{subject}` has no schema yet: the start registers one"));
+            }
+            Err(e) => return Err(e),
+        };
+        match avro.map(|avro| registry.check(subject, &avro)).transpose()? {
+            Some(Err(why)) => Err(Error::Config(format!(
+                "subject `{subject}`: the schema of what is written may not follow schema {newest}: {why}\n  next: change the columns so that it may (a new one needs to be nullable), or the level of compatibility of the subject"
+            ))),
+            Some(Ok(())) => {
+                Ok(format!("subject `{subject}`: the schema of what is written may follow schema {newest}"))
+            }
+            None => Ok(format!("subject `{subject}` is there, with schema {newest}")),
+        }
+    }
+
     /// The id of a schema in Avro.
     fn id(&self, text: String) -> Result<SchemaId> {
         let Registering { registry, subject, registers, .. } = &*self.of;

@@ -11,9 +11,12 @@ use tidegate::StreamingContext;
 fn rows_are_appended_replaced_and_deleted() {
     let postgres = Postgres::start();
     postgres.run("CREATE TABLE places (place text PRIMARY KEY, n bigint, points bigint, last timestamptz); CREATE TABLE seen (id bigint, tags text[], price numeric(10, 2))");
+    let password = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(password.path(), "p@ss/word\n").unwrap();
     let jdbc = format!(
-        "'connector' = 'jdbc', 'url' = 'jdbc:postgresql://127.0.0.1:{}/postgres', 'username' = 'postgres', 'password' = 'p@ss/word'",
-        postgres.port
+        "'connector' = 'jdbc', 'url' = 'jdbc:postgresql://127.0.0.1:{}/postgres', 'username' = 'postgres', 'password.file' = '{}'",
+        postgres.port,
+        password.path().display()
     );
     let script = format!(
         "CREATE TABLE users (id BIGINT, place STRING, points BIGINT, at TIMESTAMP(3), PRIMARY KEY (id) NOT ENFORCED)
@@ -103,4 +106,19 @@ fn a_table_is_read_once_and_joined() {
           next: leave the column out
 
     "#]].assert_eq(&told);
+}
+
+#[test]
+fn a_password_in_a_file_that_is_not_there_is_a_mistake_and_so_are_two() {
+    let with = |more: &str| {
+        format!(
+            "CREATE TABLE g (a INT) WITH ('connector' = 'datagen');
+             CREATE TABLE t (a INT) WITH ('connector' = 'jdbc', 'url' = 'jdbc:postgresql://h/db', 'table-name' = 't', 'username' = 'u', {more});
+             INSERT INTO t SELECT a FROM g;"
+        )
+    };
+    let told = mistakes(&with("'password.file' = '/nowhere/at all'"));
+    assert!(told.contains("the file /nowhere/at all cannot be read"), "{told}");
+    let told = mistakes(&with("'password' = 'canary', 'password.file' = '/nowhere'"));
+    assert!(told.contains("'password' and 'password.file' are the same option"), "{told}");
 }

@@ -4,9 +4,8 @@
 
 use crate::{
     registry::{RegistryConfig, Subject},
-    sql::{SqlError, SqlOption, SqlResult, connector::Options},
+    sql::{SqlError, SqlResult, connector::Options},
 };
-use std::fs;
 
 /// A registry, and the subject of a table's keys or values there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,9 +23,9 @@ pub(super) fn place(options: &mut Options<'_>, prefix: &str) -> SqlResult<Regist
     let key = |name: &str| format!("{prefix}{name}");
     let url = options.need(&key("url"), "http://127.0.0.1:8081")?;
     let mut registry = RegistryConfig::new(&url.value);
-    let user = secret(options, &key("basic-auth.user-info"))?;
+    let user = options.secret(&key("basic-auth.user-info"))?;
     options.choice(&key("basic-auth.credentials-source"), &[("USER_INFO", ())])?;
-    let token = secret(options, &key("bearer-auth.token"))?;
+    let token = options.secret(&key("bearer-auth.token"))?;
     options.choice(&key("bearer-auth.credentials-source"), &[("STATIC_TOKEN", ())])?;
     match (user, token) {
         (Some((user, option)), None) => {
@@ -80,23 +79,4 @@ pub(super) fn place(options: &mut Options<'_>, prefix: &str) -> SqlResult<Regist
         .choice(&key("properties.auto.register.schemas"), &[("true", true), ("false", false)])?
         .unwrap_or(true);
     Ok(RegistryPlace { registry, subject, registers })
-}
-
-/// An option that is a secret, or that names a file with it.
-fn secret<'t>(options: &mut Options<'t>, key: &str) -> SqlResult<Option<(String, &'t SqlOption)>> {
-    let in_file = format!("{key}.file");
-    match (options.take(key), options.take(&in_file)) {
-        (Some(option), None) => Ok(Some((option.value.clone(), option))),
-        (None, Some(option)) => {
-            let text = fs::read_to_string(&option.value).map_err(|e| {
-                SqlError::at(option.value_span, format!("the file {} cannot be read: {e}", option.value))
-            })?;
-            Ok(Some((text.trim_end_matches(['\r', '\n']).to_owned(), option)))
-        }
-        (None, None) => Ok(None),
-        (Some(_), Some(file)) => {
-            Err(SqlError::at(file.key_span, format!("'{key}' and '{in_file}' are the same option"))
-                .next("write one of them"))
-        }
-    }
 }
