@@ -67,6 +67,7 @@ build() {
   distroless
   rm -rf "$out" && mkdir -p "$out/out/state"
   strip -o "$out/out/program" "$binary"
+  (cd "$project" && python3 docker/sbom.py >"$out/out/sbom.cdx.json")
   from_folder "$out" localhost/built:test
   buildah bud --quiet --pull=never --network=host --build-context build=docker-image://localhost/built:test \
     -f "$project/docker/Dockerfile" -t "localhost/$name:test" "$project" >/dev/null

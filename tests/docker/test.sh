@@ -5,7 +5,7 @@
 #   test.sh FOLDER TIDEGATE    the folder, and the binary `tidegate`; hadolint, buildah, podman and promtool are in the PATH
 set -uo pipefail
 here="$(dirname "$(readlink -f "$0")")"
-folder="$1" binary="$2" port=$((20000 + RANDOM % 12000)) passed=0 failed=0
+folder="$1" binary="$2" sbom=/usr/local/share/sbom/program.cdx.json port=$((20000 + RANDOM % 12000)) passed=0 failed=0
 images() { "$here/images.sh" "$@"; }
 
 # check NAME COMMAND..
@@ -26,14 +26,29 @@ follows() {
   grep -E "^--state-memory-bytes +$1 +default, by the memory limit" <<<"$said" || { grep memory <<<"$said"; return 1; }
 }
 metrics() { curl -sf "http://127.0.0.1:$port/metrics" >"$folder/metrics" && grep -q tidegate_build_info "$folder/metrics" && promtool check metrics <"$folder/metrics"; }
+materials() {
+  local id
+  id=$(container create localhost/tidegate:test) && container cp "$id:$sbom" "$folder/sbom.cdx.json" && container rm "$id" >/dev/null &&
+    (cd "$here/../.." && python3 tests/docker/sbom.py "$folder/sbom.cdx.json")
+}
+# Outside of the container nobody reads the page unless it is told who may.
+closed() {
+  local said
+  said=$(container run --rm --network host --read-only --cap-drop ALL --tmpfs /tmp localhost/tidegate:test demo --seconds 1 --admin-bind "0.0.0.0:$1" 2>&1) &&
+    { echo "it started: $said"; return 1; }
+  grep -q 'next: set a token' <<<"$said" || { echo "$said"; return 1; }
+}
 counts() { local try; for try in $(seq 60); do curl -sf "http://127.0.0.1:$port/metrics" | grep -q '^tidegate_records_in_total{.*} [1-9]' && return; sleep 0.5; done; return 1; }
 
 check "hadolint: Dockerfile" hadolint "$here/../../docker/Dockerfile"
 check "hadolint: Dockerfile.program" hadolint "$here/../../docker/Dockerfile.program"
 check "the image is built" images build "$folder" "$binary" tidegate
+check "its label names the bill of materials" is "$(container inspect --type image localhost/tidegate:test --format '{{index .Labels "tidegate.sbom"}}')" "$sbom"
+check "which is complete" materials
 check "it starts, read-only, without capabilities, in 512 MiB" container run -d --name demo --network host --read-only --cap-drop ALL \
   --security-opt no-new-privileges --memory 512m --tmpfs /tmp localhost/tidegate:test demo --rate 2000 --admin-bind "127.0.0.1:$port"
 check "it is ready" answers
+check "for others it does not start without a word on who may read" closed "$((port + 1))"
 check "it counts" counts
 check "its metrics are well-formed" metrics
 check "it is user 65532" is "$(field Uid)" 65532
