@@ -3,7 +3,7 @@
 //! Owns the way back. Knows no stream. Invariant: bytes that are not exactly one value become an exception, never another value.
 
 use crate::{
-    classes, encode,
+    classes, encode, numpy,
     value::{DEPTH_MAX, Malformed, Reader, Value, tag},
 };
 use pyo3::{
@@ -96,6 +96,7 @@ fn read<'py>(py: Python<'py>, from: &mut Reader<'_>, depth: usize) -> PyResult<B
             }
             py.import(intern!(py, "pickle"))?.call_method1(intern!(py, "loads"), (bytes,))?
         }
+        tag::ARRAY => numpy::Array::read(from).map_err(malformed)?.object(py)?,
         _ => return Err(malformed(Malformed("a kind of value that this version does not know"))),
     })
 }
