@@ -2,7 +2,7 @@
 """Measures tidegate against raw librdkafka and Kafka Streams, in one go on one machine and one broker. Run it with `./dev bench`.
 
 ./dev bench [throughput|stall|latency|restart|windows|shared|moves|faces|nexmark|python ...] [--quick] [--peers raw,kstreams,tidegate,flink]
-            [--work w1,w2,w3t] [--queries q0,q5] [--events-millions N] [--repeat N]
+            [--work w1,w2,w3t] [--queries q0,q5] [--events-millions N] [--keys N] [--repeat N]
 
 Outputs of throughput, stall and restart are checked against an oracle that recomputes the input. How the numbers are made: benches/README.md.
 """
@@ -554,6 +554,7 @@ def main():
     parser.add_argument("--peers", default="raw,kstreams,flink," + ",".join(in_python.PACKAGES))
     parser.add_argument("--work", help="which programs, of " + ", ".join(EXAMPLE) + "; of python, of " + ", ".join(in_python.APPS))
     parser.add_argument("--events", help="moves: only those that begin with this")
+    parser.add_argument("--keys", type=int, help="moves: only with so many keys")
     parser.add_argument("--queries", default=",".join(nexmark.ALL), help="nexmark: only these")
     parser.add_argument("--events-millions", type=float, help="nexmark: another number of events")
     parser.add_argument("--repeat", type=int, default=1)
@@ -563,6 +564,7 @@ def main():
     args.python_peers = [peer for peer in peers if peer in in_python.PACKAGES]
     args.python_work = (args.work or ",".join(in_python.APPS)).split(",")
     args.work = (args.work or "w1,w2,w3t").split(",")
+    size.moved_keys = [args.keys] if args.keys else size.moved_keys
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench: stopped"))
     args.queries = args.queries.split(",")
     examples = [EXAMPLE[app] for app in args.work] if set(args.what) - {"windows", "nexmark", "python"} else []
