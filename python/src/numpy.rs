@@ -56,7 +56,7 @@ pub fn scalar<'py>(object: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyA
     }
     let plain = object.call_method0(intern!(py, "item"))?;
     // Numbers that Python's float cannot hold stay what they are.
-    Ok((!plain.get_type().is(&object.get_type())).then_some(plain))
+    Ok((!plain.get_type().is(object.get_type())).then_some(plain))
 }
 
 /// Writes an array; `false` = it is none that has a form.
@@ -79,7 +79,9 @@ pub fn write_array(object: &Bound<'_, PyAny>, out: &mut Vec<u8>) -> PyResult<boo
     out.push(tag::ARRAY);
     put_bytes(name.as_bytes(), out);
     put_varint(shape.len() as u64, out);
-    shape.iter().for_each(|size| put_varint(*size, out));
+    for size in shape {
+        put_varint(size, out);
+    }
     put_bytes(numbers.cast::<PyBytes>()?.as_bytes(), out);
     Ok(true)
 }

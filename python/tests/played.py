@@ -126,7 +126,7 @@ def play(name, seconds=200, **options):
                     played.new_file(str(number), step)
                 else:
                     played.client.sendall(step.encode() + b"\n")
-                played.until(seen + 1)
+                played.until(seen + 1, seconds)
                 while name == "stateful" and played.batches()[-1:] == last:
                     played.until(len(played.batches()) + 1)
             played.until(count, seconds)

@@ -121,6 +121,7 @@ impl Model {
     /// K-means from these centers; `unit` is `batches` or `points`.
     #[staticmethod]
     #[pyo3(signature = (examples, centers, weights, decay_factor, unit, name, at))]
+    #[expect(clippy::too_many_arguments, reason = "they are the settings of a class of PySpark")]
     fn kmeans(
         examples: PyRef<'_, Stream>,
         centers: Vec<Vec<f64>>,
