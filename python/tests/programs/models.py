@@ -21,7 +21,7 @@ def parsed(line):
 points = ssc.socketTextStream("localhost", int(sys.argv[1])).map(parsed)
 features = points.mapValues(lambda point: point.features)
 
-clusters = StreamingKMeans(k=3, decayFactor=0.5).setRandomCenters(2, 1.0, 42)
+clusters = StreamingKMeans(k=3).setRandomCenters(2, 1.0, 42)
 clusters.trainOn(features.map(lambda pair: pair[1]))
 plane = StreamingLinearRegressionWithSGD(stepSize=0.2, numIterations=25)
 plane.setInitialWeights([0.0, 0.0])

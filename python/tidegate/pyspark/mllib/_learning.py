@@ -47,6 +47,13 @@ class Learning:
         if self._is_fixed:
             missing(f"{type(self).__name__}.trainOn after `predictOn`", "call `trainOn` before `predictOn`")
 
+        if self._state_name is None:
+            # By its kind, because a program of PySpark may train several models on one stream.
+            names = dstream._ssc._model_names
+            kind = type(self).__name__
+            names.append(kind)
+            self._state_name = kind if names.count(kind) == 1 else f"{kind}-{names.count(kind)}"
+
         def learner(at: Tuple[str, int]) -> None:
             self._learner = begin(dstream._stream, at)
 

@@ -55,6 +55,8 @@ class StreamingContext:
         self._must_checkpoint: Optional[str] = None
         #: Whether it holds state that PySpark keeps without a checkpoint directory: windows, models.
         self._may_lose_state = False
+        #: The kinds of models that were trained without a name.
+        self._model_names: List[str] = []
         self._is_remembering = False
         self._streams: "weakref.WeakSet[DStream[Any]]" = weakref.WeakSet()
         self._scratch: Optional[str] = None
