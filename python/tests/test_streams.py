@@ -141,17 +141,24 @@ class Streams(unittest.TestCase):
             with self.subTest(expected=expected):
                 self.assertEqual(self.given(build, rows), expected)
 
-    def test_two_windows_over_one_stream_need_a_name(self):
+    def test_windows_of_other_lengths_over_one_stream_need_no_name(self):
+        step = worlds.INTERVAL
+        two = lambda s: s.countByWindow(2 * step, step).union(s.countByWindow(3 * step, step))
+        self.assertEqual(self.given(two, [[1, 2], [3], []]), [[2, 2], [3, 3], [1, 3]])
+        slower = lambda s: s.window(2 * step).union(s.window(2 * step, 2 * step))
+        self.assertEqual(len(self.given(slower, [[1], [2], [3]])), 3)
+
+    def test_two_windows_of_one_length_over_one_stream_need_a_name(self):
         step = worlds.INTERVAL
 
         def build(name):
             def two(s):
                 again = s.map(lambda row: row).named(name) if name else s
-                return s.countByWindow(2 * step, step).union(again.countByWindow(3 * step, step))
+                return s.countByWindow(2 * step, step).union(again.countByWindow(2 * step, step))
 
             return two
 
-        self.assertEqual(self.given(build("long"), [[1, 2], [3], []]), [[2, 2], [3, 3], [1, 3]])
+        self.assertEqual(self.given(build("again"), [[1, 2], [3], []]), [[2, 2], [3, 3], [1, 1]])
         with self.assertRaises(tidegate.ConfigError) as caught:
             self.given(build(None), [[1]])
         self.assertIn('name one of them: `.named("...")`', str(caught.exception))

@@ -78,13 +78,10 @@ impl Topology {
         })
     }
 
-    /// Whether all output is records of topics.
+    /// Whether some output is finished after the commit, batch by batch, outside the log.
     #[must_use]
-    pub fn writes_only_topics(&self) -> bool {
-        self.iter().all(|(_, node)| match &node.role {
-            Role::Sink { topics, two_phase, .. } => !topics.is_empty() && two_phase.is_none(),
-            _ => true,
-        })
+    pub fn has_two_phase_outputs(&self) -> bool {
+        self.iter().any(|(_, node)| matches!(node.role, Role::Sink { two_phase: Some(_), .. }))
     }
 
     /// Whether several processes may each compute a share of it. Outputs outside the log that take rows in each task and finish each by

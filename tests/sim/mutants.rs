@@ -66,6 +66,7 @@ fn each_mutant_is_detected_with_its_seed() {
         ("mutant-taken-up-early", SLOW, 40),
         ("mutant-part-is-whole", SLOW, 40),
         ("mutant-times-apart", SLOW, 40),
+        ("mutant-restoring-has-no-time", SLOW, 1_500),
         ("mutant-begins-at-once", EVENT_TIME, 100),
         ("mutant-asks-before-commit", EVENT_TIME, 3_000),
         ("mutant-success-early", FILES, 20),

@@ -22,6 +22,7 @@ use crate::{
         keyed::NoCombine,
         stream::{one_to_one, per_chunk},
     },
+    host,
     operator::{
         Blocks, Invertible, KeepIf, Mark, Panes, Slides, Totals, WindowInverse, WindowReduce, WindowRows,
     },
@@ -390,7 +391,10 @@ impl<T: Data> DStream<T> {
         spec: WindowSpec,
         stores: impl FnOnce(&str) -> Vec<StoreSpec>,
     ) -> DStream<U> {
-        let path = format!("{}.{kind}", self.path());
+        let mut path = format!("{}.{kind}", self.path());
+        if host::caller().is_some() {
+            path = format!("{path}{}", durations(spec));
+        }
         let stores = stores(&path);
         let node = Node::new(op, kind, path, Role::Operator(factory)).reading([self.node]);
         self.builder.add(node.laid(self.layout()).keeping(stores).windowed(spec))
@@ -402,6 +406,16 @@ impl<V: Data> DStream<(u8, V)> {
         let step = |rows: Vec<(u8, V)>| Ok(rows.into_iter().map(|(_, value)| value).collect());
         self.then("map", op, Layout::Any, Role::Operator(one_to_one(step)))
     }
+}
+
+/// What the default name of a window has of its durations where the program is of a language in which nothing is named: several windows may
+/// then stand over one stream.
+fn durations(spec: WindowSpec) -> String {
+    let of = |duration: Duration| match duration.subsec_nanos() {
+        0 => format!(".{}s", duration.as_secs()),
+        _ => format!(".{}ms", duration.as_millis()),
+    };
+    of(spec.length) + &spec.slide.map_or_else(String::new, of)
 }
 
 fn window(length: Duration, slide: Duration) -> WindowSpec {

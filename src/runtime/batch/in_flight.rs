@@ -6,11 +6,14 @@
 use super::outgoing::Outgoing;
 use crate::{
     operator::{Batch, Counters, NodeId, Output, Printed, Upstream},
-    record::{BatchId, Map, Partition, TaskId},
+    record::{BatchId, BatchTime, Map, Partition, TaskId},
     runtime::events::{InputRange, Phases},
     sink::two_phase::Collected,
 };
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 /// What a transaction is made of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -76,8 +79,8 @@ pub struct InFlight {
     pub closing: BTreeSet<Partition>,
     /// The tasks that have closed its time, if it is a closing.
     pub closed: BTreeSet<TaskId>,
-    /// Rows for the console by sink node.
-    pub console: Map<NodeId, Printed>,
+    /// Rows for the console by the time that they are of and, in the order of the program, by sink node.
+    pub console: BTreeMap<(BatchTime, NodeId), Printed>,
     /// Rows for two-phase sinks, by sink node and task.
     pub collected: Map<NodeId, Collected>,
     /// One of the tasks that have given these, by sink node.

@@ -167,7 +167,8 @@ impl Loop {
                 .push((state.at.clone(), of(state.position(), None, &state.record(&record).to_metadata()?)));
         }
         // What goes on while they are restored has a time, after which whoever gets them next goes on.
-        for state in self.partitions.restoring.iter().filter(|_| has_input) {
+        let is_mutant = crate::failpoint::passes("mutant-restoring-has-no-time");
+        for state in self.partitions.restoring.iter().filter(|_| has_input && !is_mutant) {
             offsets.push((state.at.clone(), of(state.offset, None, &state.record(&record).to_metadata()?)));
         }
         if offsets.is_empty() && has_input {

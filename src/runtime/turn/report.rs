@@ -27,10 +27,8 @@ impl Loop {
                 tracing::warn!("the batch was full: about {left} records are left for the next run");
             }
         }
-        let mut printed: Vec<_> = self.in_flight.console.iter().collect();
-        printed.sort_unstable_by_key(|(node, _)| **node); // the order of the program
-        for (node, printed) in printed {
-            self.app.observe(&Observed::Console { node: *node, time: batch.time, printed });
+        for ((time, node), printed) in &self.in_flight.console {
+            self.app.observe(&Observed::Console { node: *node, time: *time, printed });
         }
         let report = self.batch_report(batch, committed);
         self.app.observe(&Observed::Batch(&report));

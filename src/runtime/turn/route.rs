@@ -42,7 +42,7 @@ impl Loop {
                     self.in_flight.givers.entry(node).or_insert(from);
                 }
                 Output::Console { node, printed: Printed { heading, rows, rows_max } } => {
-                    let shown = self.in_flight.console.entry(node);
+                    let shown = self.in_flight.console.entry((self.in_flight.batch().time, node));
                     let shown = shown.or_insert(Printed { heading, rows: vec![], rows_max });
                     let room = rows_max.saturating_add(1).saturating_sub(shown.rows.len());
                     shown.rows.extend(rows.into_iter().take(room));

@@ -23,6 +23,9 @@ pub fn lies_by(plan: &StreamPlan, id: StreamNodeId) -> Option<Vec<usize>> {
             };
             before.iter().map(output_of).collect()
         }
+        StreamOperator::TopN { ranking, .. } => some(&ranking.partition),
+        StreamOperator::SetOperation { keys, .. } | StreamOperator::Deduplicate { keys, .. } => some(keys),
+        StreamOperator::Over { partition, .. } => some(partition),
         StreamOperator::AssignWindows { .. } => lies_by(plan, *node.inputs.first()?),
         StreamOperator::AsOf { sides: [first, _], .. } => {
             first.keys.iter().all(|key| *key < first.columns).then(|| first.keys.clone())
@@ -36,4 +39,9 @@ pub fn lies_by(plan: &StreamPlan, id: StreamNodeId) -> Option<Vec<usize>> {
         }
         _ => None,
     }
+}
+
+/// Without columns all rows are one group, and lie in one state partition.
+fn some(columns: &[usize]) -> Option<Vec<usize>> {
+    (!columns.is_empty()).then(|| columns.to_vec())
 }

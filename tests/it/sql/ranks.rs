@@ -46,6 +46,25 @@ fn prices() -> String {
     first + "---\n" + &second + "---\n" + &row(0, "b", 9, 6)
 }
 
+/// Rows of one key of the table are in one task already, where the first rows of `k` are made.
+#[test]
+fn changes_of_first_rows_go_to_a_table_by_key_without_another_exchange() {
+    let first_two = "SELECT k, n, v FROM (
+        SELECT *, ROW_NUMBER() OVER (PARTITION BY k ORDER BY v DESC) AS n FROM bid) WHERE n <= 2";
+    let columns = "k STRING, n BIGINT, v BIGINT, PRIMARY KEY (k, n) NOT ENFORCED";
+    let parsed = parsed(&script(&sink(columns, UPSERT), first_two)).unwrap();
+    expect![[r#"
+        topology:
+          stage 0, one task per source partition
+             0  source in
+             1  select  <- 0
+             2  group (out.top-n.exchange)  <- 1
+          stage 1, one task per state partition
+             3  top-n  <- 2  [store out.top-n: row-index key(length, k str; order: v i64 desc nulls last; row: ) -> #1 weight i64]
+             4  insert out  <- 3
+    "#]].assert_eq(&format!("topology:\n{}", parsed.topology()));
+}
+
 #[test]
 fn the_first_rows_of_each_key_change_by_key_and_number() {
     every_way(

@@ -3,8 +3,8 @@
 //!
 //! Knows no operator. Invariants: a transaction closes a time, in each stage in which it can be closed, in all state
 //! partitions of this process, or where they have many rows of it in a few at a time, as far as no output takes rows of all of
-//! them; where all output is records of topics, it closes the times that can be closed after it as well, each as if it were alone; it is
-//! committed by itself, also while a batch takes input, which knows nothing of it; what it takes is there again if it is given up.
+//! them; where no output is finished batch by batch outside the log, it closes the times that can be closed after it as well, each as if it
+//! were alone; it is committed by itself, also while a batch takes input, which knows nothing of it; what it takes is there again if it is given up.
 
 mod exchange;
 mod failing_rows;
@@ -150,7 +150,7 @@ impl Loop {
 
     /// Whether the closing in flight may be that of several times. One whose rows are tried before they are taken stays alone.
     fn may_close_more(&self) -> bool {
-        self.app.plan.writes_only_topics()
+        !self.app.plan.has_two_phase_outputs()
             && self.app.since(self.in_flight.began) < BEGUN_WITHIN
             && !self.is_suspect(self.in_flight.batch().time)
     }

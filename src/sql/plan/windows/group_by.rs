@@ -68,7 +68,27 @@ impl VisitorMut for Rewrite {
         {
             *name = ObjectName::from(vec![Ident::with_span(span_of(name), "$unix_timestamp")]);
         }
+        if let Expr::CompoundFieldAccess { root, access_chain } = expr {
+            fields_by_name(root, access_chain);
+        }
         ControlFlow::Continue(())
+    }
+}
+
+/// `m['x'].name` and `f(x).name`: what follows something other than a name is a field of it, and no column.
+fn fields_by_name(root: &Expr, chain: &mut [AccessExpr]) {
+    let is_name = |access: &AccessExpr| matches!(access, AccessExpr::Dot(Expr::Identifier(_)));
+    let names = match root {
+        Expr::Identifier(_) | Expr::CompoundIdentifier(_) => {
+            chain.iter().take_while(|access| is_name(access)).count()
+        }
+        _ => 0,
+    };
+    for access in &mut chain[names..] {
+        if let AccessExpr::Dot(Expr::Identifier(field)) = access {
+            let name = Value::SingleQuotedString(field.value.clone());
+            *access = AccessExpr::Dot(Expr::Value(name.with_span(field.span)));
+        }
     }
 }
 
