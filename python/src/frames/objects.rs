@@ -275,10 +275,11 @@ fn maps<'py>(classes: &Classes<'py>, objects: &[Given<'py>], entries: &FieldRef)
     let (nulls, offsets) = shape(&dicts);
     let (keys, values): (Vec<_>, Vec<_>) =
         dicts.into_iter().flatten().flatten().map(|[key, value]| (key, value)).unzip();
-    let columns = [keys, values].iter().zip(fields);
+    let pairs = [keys, values];
+    let columns = pairs.iter().zip(fields);
     let columns = columns.map(|(objects, field)| column(classes, objects, field.data_type()));
-    let pairs = StructArray::try_new(fields.clone(), columns.collect::<PyResult<Vec<_>>>()?, None);
-    let maps = pairs.and_then(|pairs| MapArray::try_new(entries.clone(), offsets, pairs, Some(nulls), false));
+    let rows = StructArray::try_new(fields.clone(), columns.collect::<PyResult<Vec<_>>>()?, None);
+    let maps = rows.and_then(|rows| MapArray::try_new(entries.clone(), offsets, rows, Some(nulls), false));
     Ok(Arc::new(maps.map_err(|e| failed(&e))?))
 }
 

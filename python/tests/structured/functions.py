@@ -60,7 +60,6 @@ RETURNED = [
     ("decimal(5,2)", decimal.Decimal("1.005")),
     ("date", datetime.date(2026, 1, 2)),
     ("array<int>", (1, 2)),
-    ("map<string,int>", {"a": 1}),
     ("binary", "a"),
 ]
 
