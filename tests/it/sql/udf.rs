@@ -316,7 +316,7 @@ fn mistakes_are_told_with_the_next_step() {
         register("Sum"),
         register("window"),
         register("row_number"),
-        register("extract"),
+        register("cast"),
         register("two words"),
         register("größe"),
         register(""),
