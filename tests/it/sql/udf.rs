@@ -183,7 +183,9 @@ fn a_function_that_fails_makes_its_record_a_bad_one() {
         let spark = session(&format!("udf {policy}"));
         let half = spark.udf().register("half", even).unwrap();
         let mut driver = driver_of(&sales(&spark, policy), half.call(["n"]));
-        assert_eq!(driver.batch(&input).unwrap().to_string(), "out | - | 1\nout | - | 4\n", "{policy}");
+        let written = driver.batch(&input).unwrap();
+        let rows: Vec<&str> = written.rows().filter(|row| row.starts_with("out | ")).collect();
+        assert_eq!(rows, ["out | - | 1", "out | - | 4"], "{policy}");
         let mut bad: Vec<String> = driver.take_bad_records().iter().map(|bad| place(bad)).collect();
         bad.sort();
         bad.dedup();
@@ -316,7 +318,6 @@ fn mistakes_are_told_with_the_next_step() {
         register("Sum"),
         register("window"),
         register("row_number"),
-        register("cast"),
         register("two words"),
         register("größe"),
         register(""),
