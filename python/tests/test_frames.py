@@ -213,7 +213,7 @@ class Frames(unittest.TestCase):
             }
         )
         aggregates = set("sum sumDistinct sum_distinct avg mean max min std stddev stddev_pop stddev_samp var_pop var_samp variance count count_distinct countDistinct bool_and every bool_or some count_if".split())
-        elsewhere = {"window", "session_window", "broadcast"}
+        elsewhere = {"window", "session_window", "broadcast", "udf", "call_udf", "pandas_udf", "PandasUDFType"}
         wrong = []
         for name in F.__all__:
             if name in elsewhere:

@@ -28,7 +28,9 @@ mod number;
 use functions::Functions;
 pub use functions::WINDOW_FUNCTIONS;
 
-pub(super) use functions::{AS_OF, AS_OF_START, ClockFunction};
+pub(super) use functions::{
+    AS_OF, AS_OF_START, Arguments, ClockFunction, Compute, NoCalls, UserDefined, shown_function,
+};
 
 /// What a script has declared so far.
 pub struct Catalog {
@@ -132,6 +134,14 @@ impl Catalog {
     /// The functions.
     pub(super) fn functions(&self) -> &Functions {
         &self.functions
+    }
+
+    /// Adds a function of the program, in the place of one that had its name.
+    ///
+    /// # Errors
+    /// If SQL has a function of this name.
+    pub(super) fn declare_function(&mut self, function: UserDefined) -> SqlResult {
+        self.functions.declare(function)
     }
 
     /// Adds a table whose queries see `inlined` (its computed columns above a scan), or the scan itself.

@@ -35,6 +35,7 @@ const NAMES: &[(&str, &str)] = &[
         "call spark.catalog.listTables(), printSchema() or explain()",
     ),
     ("write_stream().", "writeStream."),
+    ("spark.udf().register(", "spark.udf.register("),
     ("with_column_renamed", "withColumnRenamed"),
     ("with_watermark", "withWatermark"),
     ("with_column", "withColumn"),

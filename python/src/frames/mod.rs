@@ -6,18 +6,20 @@
 //!
 //! ```text
 //! session -> frame -> query        column  functions  types     what the program writes
-//!                       |
-//!                     rows                                      what it gets
+//!    |                  |
+//!   udf -> objects    rows                                      what it gets, and gives back
 //! ```
 
 mod column;
 mod frame;
 mod functions;
 mod mistakes;
+mod objects;
 mod query;
 mod rows;
 mod session;
 mod types;
+mod udf;
 
 use pyo3::prelude::*;
 

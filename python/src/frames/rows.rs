@@ -30,20 +30,20 @@ pub struct Rows {
 }
 
 /// Python's classes for the values that have no type of Rust.
-struct Classes<'py> {
-    py: Python<'py>,
-    epoch: Bound<'py, PyAny>,
+pub struct Classes<'py> {
+    pub py: Python<'py>,
+    pub epoch: Bound<'py, PyAny>,
     timedelta: Bound<'py, PyAny>,
-    date: Bound<'py, PyAny>,
-    decimal: Bound<'py, PyAny>,
+    pub date: Bound<'py, PyAny>,
+    pub decimal: Bound<'py, PyAny>,
     row: Bound<'py, PyAny>,
 }
 
 /// The day of 1970-01-01 in Python's count.
-const EPOCH_DAY: i32 = 719_163;
+pub const EPOCH_DAY: i32 = 719_163;
 
 impl<'py> Classes<'py> {
-    fn new(py: Python<'py>) -> PyResult<Self> {
+    pub fn new(py: Python<'py>) -> PyResult<Self> {
         let datetime = py.import(intern!(py, "datetime"))?;
         Ok(Classes {
             py,
@@ -68,13 +68,14 @@ impl<'py> Classes<'py> {
         self.epoch.add(after)
     }
 
-    fn list(&self, values: &ArrayRef) -> PyResult<Bound<'py, PyAny>> {
+    /// The values of a column.
+    pub fn list(&self, values: &ArrayRef) -> PyResult<Bound<'py, PyAny>> {
         let values = (0..values.len()).map(|row| self.object(values.as_ref(), row));
         PyList::new(self.py, values.collect::<PyResult<Vec<_>>>()?)?.into_bound_py_any(self.py)
     }
 
     /// A value as Python has it.
-    fn object(&self, column: &dyn Array, row: usize) -> PyResult<Bound<'py, PyAny>> {
+    pub fn object(&self, column: &dyn Array, row: usize) -> PyResult<Bound<'py, PyAny>> {
         let py = self.py;
         if column.is_null(row) {
             return Ok(py.None().into_bound(py));

@@ -8,6 +8,7 @@ use super::{
     mistakes::analysis,
     query::{Query, in_slices, waited_for},
     rows::Rows,
+    udf::{over_columns, over_rows},
 };
 use crate::{
     context::config,
@@ -15,10 +16,11 @@ use crate::{
     stream::At,
 };
 use arrow::{array::RecordBatch, datatypes::Schema};
-use pyo3::{prelude::*, types::PyTuple};
+use pyo3::{exceptions::PyValueError, prelude::*, types::PyTuple};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tidegate::sql::{
-    QueryProgressEvent, QueryStartedEvent, QueryTerminatedEvent, StreamSession, StreamingQueryListener,
+    ArgumentTypes, QueryProgressEvent, QueryStartedEvent, QueryTerminatedEvent, StreamSession,
+    StreamingQueryListener, parse,
 };
 
 /// A session.
@@ -107,6 +109,35 @@ impl Session {
         }
         let reader = reader.options(options.iter().map(|(key, value)| (key.as_str(), value.as_str())));
         self::at(at, || reader.load()).map(Frame)
+    }
+
+    /// Makes a function of the program known, which takes from so many to so many arguments: to all queries under its name, or to columns that
+    /// call it by the name that this gives.
+    #[expect(clippy::too_many_arguments, reason = "they are what a function is made of")]
+    fn add_function(
+        &self,
+        name: &str,
+        is_registered: bool,
+        function: Py<PyAny>,
+        takes_columns: bool,
+        arguments: (usize, usize),
+        returns: &str,
+        is_deterministic: bool,
+        at: At,
+    ) -> PyResult<String> {
+        let data_type = parse::data_type(returns).map_err(|e| PyValueError::new_err(e.to_string()))?;
+        let compute = if takes_columns { over_columns } else { over_rows };
+        let compute = compute(function, data_type);
+        let (types, udf) = (ArgumentTypes::any(arguments.0..=arguments.1), self.0.udf());
+        let made = self::at(at, || {
+            if is_registered {
+                udf.register_arrow(name, types, returns, compute)
+            } else {
+                udf.hidden_arrow(name, types, returns, compute)
+            }
+        })?;
+        let made = if is_deterministic { made } else { made.as_nondeterministic() };
+        Ok(made.name().to_owned())
     }
 
     /// The queries that run.

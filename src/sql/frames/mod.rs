@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! reader -> DataFrame -> writer -> start -> StreamingQuery        session: declarations, queries
-//!            Column, functions     |
+//!            Column, functions     |                               udf: functions of the program
 //!                                 plan/, build.rs -> Topology -> context/
 //! ```
 
@@ -24,6 +24,7 @@ mod streams;
 mod table;
 mod target;
 mod tree;
+mod udf;
 mod writer;
 
 pub use column::{Column, ColumnOrLiteral, ColumnOrName};
@@ -36,6 +37,7 @@ pub use query::{StreamingQuery, StreamingQueryStatus};
 pub use reader::DataStreamReader;
 pub use session::{SessionBuilder, StreamSession};
 pub use streams::StreamingQueryManager;
+pub use udf::{ArgumentTypes, RowFunction, UdfArgument, UdfRegistration, UdfResult, UserDefinedFunction};
 pub use writer::DataStreamWriter;
 
 pub use crate::config::Trigger;

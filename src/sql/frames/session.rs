@@ -7,7 +7,7 @@ use super::{mistake::wrong, streams::Streams};
 use crate::{
     config::Config,
     error::Result,
-    sql::{plan::Planner, sink::MemoryTable},
+    sql::{catalog::NoCalls, plan::Planner, sink::MemoryTable},
     state::RocksMemory,
     ui::Server,
 };
@@ -15,6 +15,7 @@ use arrow::array::RecordBatch;
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
+    ops::{Deref, DerefMut},
     panic::Location,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
@@ -63,9 +64,30 @@ pub struct Session {
     hidden: Mutex<usize>,
 }
 
+/// The planner, while this thread has it: it calls no function of the program meanwhile.
+pub struct Planning<'s> {
+    planner: MutexGuard<'s, Planner>,
+    _no_calls: NoCalls,
+}
+
+impl Deref for Planning<'_> {
+    type Target = Planner;
+
+    fn deref(&self) -> &Planner {
+        &self.planner
+    }
+}
+
+impl DerefMut for Planning<'_> {
+    fn deref_mut(&mut self) -> &mut Planner {
+        &mut self.planner
+    }
+}
+
 impl Session {
-    pub fn planner(&self) -> MutexGuard<'_, Planner> {
-        self.planner.lock().unwrap_or_else(PoisonError::into_inner)
+    pub fn planner(&self) -> Planning<'_> {
+        let planner = self.planner.lock().unwrap_or_else(PoisonError::into_inner);
+        Planning { planner, _no_calls: NoCalls::begin() }
     }
 
     /// The process makes a new session of this name from now on.

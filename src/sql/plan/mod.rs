@@ -30,9 +30,7 @@ pub use optimize::DeduplicateNode;
 
 pub(super) use placement::lies_by;
 pub(super) use sink::{FOREACH_BATCH, MEMORY, written_columns};
-#[cfg(feature = "parquet")]
-pub(super) use types::is_assignable;
-pub(super) use types::{SqlTypes, type_name};
+pub(super) use types::{SqlTypes, is_assignable, plain, type_name};
 pub(super) use versions::VersionsPlanner;
 pub(super) use windows::{
     ADDED as WINDOW_COLUMNS, LATE, LateNode, WatermarkNode, WindowsNode, WindowsPlanner, is_time,
@@ -46,7 +44,7 @@ use self::{
 };
 use super::{
     Span, SqlError, SqlResult, TableDefinition,
-    catalog::Catalog,
+    catalog::{Catalog, UserDefined},
     parse::{CreateTable, CreateView, Drop, Insert, OnExisting},
     schema::ColumnKind,
 };
@@ -82,6 +80,14 @@ impl Planner {
     #[must_use]
     pub fn catalog(&self) -> &Catalog {
         &self.catalog
+    }
+
+    /// Adds a function of the program, in the place of one that had its name. What was planned with that one keeps it.
+    ///
+    /// # Errors
+    /// If SQL has a function of this name.
+    pub(super) fn declare_function(&mut self, function: UserDefined) -> SqlResult {
+        self.catalog.declare_function(function)
     }
 
     /// Declares a table.

@@ -20,6 +20,7 @@ mod ranks;
 mod sessions;
 mod stateless;
 mod static_joins;
+mod udf;
 mod upsert;
 mod windows;
 

@@ -7,8 +7,9 @@ from tidegate.pyspark.sql.dataframe import DataFrame
 from tidegate.pyspark.sql.group import GroupedData
 from tidegate.pyspark.sql.session import Catalog, SparkSession
 from tidegate.pyspark.sql.types import Row
+from tidegate.pyspark.sql.udf import UDFRegistration
 
-__all__ = ["Catalog", "Column", "DataFrame", "GroupedData", "Row", "SparkSession"]
+__all__ = ["Catalog", "Column", "DataFrame", "GroupedData", "Row", "SparkSession", "UDFRegistration"]
 
 _NULLS = "use `select` with `coalesce`"
 _WHOLE = "use `foreachBatch` with `toPandas()`"
@@ -24,8 +25,7 @@ MISSING: Dict[str, str] = {
     "Observation": "use `lastProgress`, or a query of aggregates",
     "PandasCogroupedOps": "use `join`",
     "SQLContext": "use `SparkSession`",
-    "UDFRegistration": "there are no functions of Python in DataFrames: use those of `functions`, `foreachBatch`, or `DStream.map`",
-    "UDTFRegistration": "there are no functions of Python in DataFrames: use `explode`, or `DStream.flatMap`",
+    "UDTFRegistration": "there are no functions of Python that make rows: use `explode` of what a `udf` gives, or `DStream.flatMap`",
     "Window": "write OVER in `spark.sql(..)`: docs/sql.md says which windows there are",
     "WindowSpec": "write OVER in `spark.sql(..)`: docs/sql.md says which windows there are",
 }

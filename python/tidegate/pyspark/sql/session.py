@@ -16,6 +16,7 @@ from tidegate.pyspark.sql.dataframe import BatchDataFrame, DataFrame
 
 if TYPE_CHECKING:
     from tidegate.pyspark.sql.streaming import DataStreamReader, StreamingQueryManager
+    from tidegate.pyspark.sql.udf import UDFRegistration, UserDefinedFunction
 
 __all__ = ["SparkSession"]
 
@@ -39,8 +40,7 @@ MISSING: Dict[str, str] = {
     "removeTag": "there are no jobs: leave it out",
     "range": _BATCHES,
     "read": _BATCHES,
-    "udf": "there are no functions of Python in DataFrames: use those of `functions`, `foreachBatch`, or `DStream.map`",
-    "udtf": "there are no functions of Python in DataFrames: use `explode`, or `DStream.flatMap`",
+    "udtf": "there are no functions of Python that make rows: use `explode` of what a `udf` gives, or `DStream.flatMap`",
 }
 
 #: How long the end of the process waits for batches in flight.
@@ -178,6 +178,8 @@ class SparkSession:
         self._streams: Optional["StreamingQueryManager"] = None
         #: The DataFrames that are kept in memory, by the names of their queries.
         self._kept: Dict[str, DataFrame] = {}
+        #: The names of functions that columns call, each with whether it is deterministic.
+        self._functions: Dict[Tuple["UserDefinedFunction", bool], str] = {}
 
     @property
     def _engine(self) -> "_tidegate.Session":
@@ -231,6 +233,20 @@ class SparkSession:
         return Catalog(self)
 
     @property
+    def udf(self) -> "UDFRegistration":
+        """The functions of Python that queries in SQL may call."""
+        from tidegate.pyspark.sql.udf import UDFRegistration
+
+        return UDFRegistration(self)
+
+    def _name_of(self, function: "UserDefinedFunction") -> str:
+        """The name by which columns call a function, which is made known with the first one."""
+        key = (function, function.deterministic)
+        if key not in self._functions:
+            self._functions[key] = function._add_to(self._engine, function._name, False)
+        return self._functions[key]
+
+    @property
     def readStream(self) -> "DataStreamReader":
         """Reads rows that keep coming."""
         from tidegate.pyspark.sql.streaming import DataStreamReader
@@ -269,6 +285,7 @@ class SparkSession:
             except _tidegate.StreamingError:
                 pass  # `awaitTermination` tells it
             self._made = None
+            self._functions.clear()
         self._sc.stop()
         if SparkSession._active is self:
             SparkSession._active = None
