@@ -35,6 +35,8 @@ const NAMES: &[(&str, &str)] = &[
         "call spark.catalog.listTables(), printSchema() or explain()",
     ),
     ("write_stream().", "writeStream."),
+    ("trigger(Trigger::AvailableNow)", "trigger(availableNow=True)"),
+    ("call read_stream()", "call readStream"),
     ("with_column_renamed", "withColumnRenamed"),
     ("with_watermark", "withWatermark"),
     ("with_column", "withColumn"),

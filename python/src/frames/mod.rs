@@ -6,8 +6,8 @@
 //!
 //! ```text
 //! session -> frame -> query        column  functions  types     what the program writes
-//!                       |
-//!                     rows                                      what it gets
+//!    |                  |
+//! values              rows                                      rows that it gives, and those that it gets
 //! ```
 
 mod column;
@@ -18,6 +18,7 @@ mod query;
 mod rows;
 mod session;
 mod types;
+mod values;
 
 use pyo3::prelude::*;
 
