@@ -2,7 +2,7 @@
 """Measures tidegate against raw librdkafka and Kafka Streams, in one go on one machine and one broker. Run it with `./dev bench`.
 
 ./dev bench [throughput|stall|latency|restart|windows|shared|moves|faces|nexmark ...] [--quick] [--peers raw,kstreams,tidegate,flink]
-            [--work w1,w2,w3t] [--queries q0,q5] [--events-millions N] [--repeat N]
+            [--work w1,w2,w3t] [--queries q0,q5] [--events-millions N] [--keys N] [--repeat N]
 
 Outputs of throughput, stall and restart are checked against an oracle that recomputes the input. How the numbers are made: benches/README.md.
 """
@@ -548,6 +548,7 @@ def main():
     parser.add_argument("--peers", default="raw,kstreams,tidegate,flink")
     parser.add_argument("--work", default="w1,w2,w3t", help="which programs, of " + ", ".join(EXAMPLE))
     parser.add_argument("--events", help="moves: only those that begin with this")
+    parser.add_argument("--keys", type=int, help="moves: only with so many keys")
     parser.add_argument("--queries", default=",".join(nexmark.ALL), help="nexmark: only these")
     parser.add_argument("--events-millions", type=float, help="nexmark: another number of events")
     parser.add_argument("--repeat", type=int, default=1)
@@ -555,6 +556,7 @@ def main():
     args.what = args.what or list(COLUMNS)
     peers, size = args.peers.split(","), Size(args.quick)
     args.work = args.work.split(",")
+    size.moved_keys = [args.keys] if args.keys else size.moved_keys
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench: stopped"))
     args.queries = args.queries.split(",")
     examples = [EXAMPLE[app] for app in args.work] if set(args.what) - {"windows", "nexmark"} else []

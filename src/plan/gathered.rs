@@ -78,6 +78,15 @@ impl Topology {
         })
     }
 
+    /// Whether all output is records of topics.
+    #[must_use]
+    pub fn writes_only_topics(&self) -> bool {
+        self.iter().all(|(_, node)| match &node.role {
+            Role::Sink { topics, two_phase, .. } => !topics.is_empty() && two_phase.is_none(),
+            _ => true,
+        })
+    }
+
     /// Whether several processes may each compute a share of it. Outputs outside the log that take rows in each task and finish each by
     /// itself, and rows that come from the process itself or are received by it, keep it in one.
     #[must_use]

@@ -14,6 +14,7 @@ const GROWS: &str = "agreement::every_seed_agrees_while_clocks_differ_and_the_in
 const FORGETS: &str = "agreement::every_seed_agrees_in_a_process_that_keeps_its_disk_and_one_that_loses_it";
 const SLOW: &str =
     "restores::every_seed_counts_every_word_exactly_once_in_three_processes_whose_restores_take_long";
+const CATCHES_UP: &str = "restores::a_state_partition_that_was_restored_catches_up_in_a_few_transactions";
 const EVENT_TIME: &str = "event_time::every_seed_gives_each_window_over_event_time_once_with_all_its_rows";
 const FILES: &str = "shared_files::every_seed_writes_each_line_once_in_two_processes";
 const LOCAL_ROWS: &str = "local_rows::rows_of_the_process_take_effect_once_while_it_lives";
@@ -64,6 +65,7 @@ fn each_mutant_is_detected_with_its_seed() {
         ("mutant-skip-by-closed", GROWS, 3_000),
         ("mutant-taken-up-early", SLOW, 40),
         ("mutant-part-is-whole", SLOW, 40),
+        ("mutant-times-apart", SLOW, 40),
         ("mutant-begins-at-once", EVENT_TIME, 100),
         ("mutant-asks-before-commit", EVENT_TIME, 3_000),
         ("mutant-success-early", FILES, 20),
@@ -82,6 +84,11 @@ fn each_mutant_is_detected_with_its_seed() {
             .unwrap_or_else(|| panic!("{mutant}: {text}"));
         println!("{mutant}: {}", seed.split(';').next().unwrap());
     }
-    let text = found("mutant-local-rows-again=mutant", LOCAL_ROWS, 0);
-    assert!(text.contains("worlds failed"), "{text}");
+    for (mutant, test, found_by) in [
+        ("mutant-local-rows-again=mutant", LOCAL_ROWS, "worlds failed"),
+        ("mutant-one-time=mutant", CATCHES_UP, "batches while it restored"),
+    ] {
+        let text = found(mutant, test, 0);
+        assert!(text.contains(found_by), "{text}");
+    }
 }

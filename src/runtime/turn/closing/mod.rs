@@ -1,10 +1,10 @@
 //! Closes times: later stages take the rows of a time that have come through the exchange topic, once all upstreams have
 //! said that none is missing.
 //!
-//! Knows no operator. Invariants: a transaction closes one time, in each stage in which it can be closed, in all state
+//! Knows no operator. Invariants: a transaction closes a time, in each stage in which it can be closed, in all state
 //! partitions of this process, or where they have many rows of it in a few at a time, as far as no output takes rows of all of
-//! them; it is committed by itself, also while a batch takes input, which knows nothing of it;
-//! what it takes is there again if it is given up.
+//! them; where all output is records of topics, it closes the times that can be closed after it as well, each as if it were alone; it is
+//! committed by itself, also while a batch takes input, which knows nothing of it; what it takes is there again if it is given up.
 
 mod exchange;
 mod failing_rows;
@@ -25,12 +25,16 @@ use crate::{
     task::checkpoint::{Event, Phase},
 };
 pub(super) use exchange::Exchange;
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 /// Rows that wait in the exchange topic take so much memory, as a part of what a batch may stage.
 const LOADED_PART: usize = 3;
 /// Short rows that are all new stage about so many times their bytes.
 const STAGED_PER_BYTE: usize = 8;
+/// A transaction closes so many times at most.
+const TIMES_MAX: usize = 100;
+/// It begins to close no further one after so long.
+const BEGUN_WITHIN: Duration = Duration::from_millis(50);
 
 impl Loop {
     /// Closes a time if one can be closed; at the barrier. Returns whether anything has happened.
@@ -45,16 +49,11 @@ impl Loop {
         let take = |state: &mut StatePartition| state.incoming.as_mut().map_or(Ok(false), Incoming::take);
         let taken = attention.each(app, group, &mut partitions.states, take)?;
         let moved = taken.into_iter().collect::<Result<Vec<bool>>>()?.contains(&true);
-        let stages = 1..self.app.plan.stages();
-        let Some(time) = stages.filter_map(|stage| self.partitions.closable(stage, apart)).min() else {
-            return Ok(moved);
-        };
-        let (clock_ms, id) = (self.app.env.clock.now_ms().max(time.0), self.pace.next_id());
-        let is_roll_call = self.exchange.as_ref().is_some_and(|e| e.roll_calls.contains(&time));
+        let Some(time) = self.next_time() else { return Ok(moved) };
         let began = self.app.now();
         let closing = InFlight {
             content: Content::Closing,
-            batch: Some(Batch { id, time, clock_ms, is_roll_call }),
+            batch: Some(self.closing_of(time)),
             closing: self.closed_together(time),
             outgoing: self.outgoing(),
             began,
@@ -66,6 +65,19 @@ impl Loop {
         let done = self.transact();
         self.in_flight = batch;
         done.map(|()| true)
+    }
+
+    /// The time that can be closed next.
+    fn next_time(&self) -> Option<BatchTime> {
+        let apart = self.app.plan.may_be_closed_apart();
+        let stages = 1..self.app.plan.stages();
+        stages.filter_map(|stage| self.partitions.closable(stage, apart)).min()
+    }
+
+    fn closing_of(&mut self, time: BatchTime) -> Batch {
+        let (clock_ms, id) = (self.app.env.clock.now_ms().max(time.0), self.pace.next_id());
+        let is_roll_call = self.exchange.as_ref().is_some_and(|e| e.roll_calls.contains(&time));
+        Batch { id, time, clock_ms, is_roll_call }
     }
 
     /// The same, while a batch takes input. What the group asks comes first, at the barrier: until then nothing may be
@@ -101,16 +113,60 @@ impl Loop {
     }
 
     fn try_closing(&mut self) -> Result<bool> {
-        let batch = self.in_flight.batch();
-        let apart = self.app.plan.may_be_closed_apart();
+        let _ = crate::failpoint::passes("during-compute");
+        let mut bytes = self.due_bytes(&self.in_flight.closing, self.in_flight.batch().time);
+        for times in 1.. {
+            self.close_stages()?;
+            self.in_flight.counters += self.partitions.take_counters();
+            let is_mutant = crate::failpoint::passes("mutant-one-time");
+            if times == TIMES_MAX || is_mutant || !self.may_close_more() {
+                break;
+            }
+            let Some(next) = self.next_time() else { break };
+            let closing = self.closed_together(next);
+            bytes += self.due_bytes(&closing, next);
+            if bytes > self.closed_bytes_max() || self.is_suspect(next) {
+                break;
+            }
+            // It sees what this one has changed.
+            self.seal()?;
+            if !crate::failpoint::passes("mutant-times-apart") {
+                self.partitions.states.iter_mut().for_each(StatePartition::keep_piece);
+            }
+            (self.in_flight.batch, self.in_flight.closing) = (Some(self.closing_of(next)), closing);
+        }
+        self.hold_changes(self.in_flight.batch())
+    }
+
+    fn close_stages(&mut self) -> Result {
+        let (batch, apart) = (self.in_flight.batch(), self.app.plan.may_be_closed_apart());
         for number in 1..self.app.plan.stages() {
             if self.partitions.closable(number, apart) == Some(batch.time) {
                 self.close_stage(&batch, number)?;
             }
         }
-        let _ = crate::failpoint::passes("during-compute");
-        self.in_flight.counters += self.partitions.take_counters();
-        self.hold_changes(batch)
+        Ok(())
+    }
+
+    /// Whether the closing in flight may be that of several times. One whose rows are tried before they are taken stays alone.
+    fn may_close_more(&self) -> bool {
+        self.app.plan.writes_only_topics()
+            && self.app.since(self.in_flight.began) < BEGUN_WITHIN
+            && !self.is_suspect(self.in_flight.batch().time)
+    }
+
+    fn is_suspect(&self, time: BatchTime) -> bool {
+        self.partitions.states.iter().any(|state| state.suspect == Some(time))
+    }
+
+    /// About how many bytes of rows closing a time takes in these state partitions.
+    fn due_bytes(&self, closing: &BTreeSet<Partition>, time: BatchTime) -> usize {
+        let states = self.partitions.states.iter().filter(|state| closing.contains(&state.partition));
+        states.map(|state| state.due_bytes(time)).sum()
+    }
+
+    fn closed_bytes_max(&self) -> usize {
+        self.app.config.staged_bytes_max / STAGED_PER_BYTE
     }
 
     /// The state partitions in which a time is closed by one transaction: those that can close it in any stage, from the first on, as many
@@ -122,7 +178,7 @@ impl Loop {
         if !self.app.plan.may_be_closed_apart() {
             return closing.map(|state| state.partition).collect();
         }
-        let bytes_max = self.app.config.staged_bytes_max / STAGED_PER_BYTE;
+        let bytes_max = self.closed_bytes_max();
         let mut sum = 0;
         let fits = |state: &&StatePartition| {
             let (before, bytes) = (sum, state.due_bytes(time));
