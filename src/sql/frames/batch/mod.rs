@@ -8,6 +8,8 @@ mod actions;
 mod create;
 mod reader;
 mod run;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 pub use reader::DataFrameReader;
