@@ -217,9 +217,9 @@ pub fn csv_fields(record: &[u8], options: &CsvOptions) -> Result<Vec<String>, St
         let mut text = vec![];
         let value = &record[part.start..part.end];
         if part.has_doubled {
-            undouble(value, options.quote, &mut text)
+            undouble(value, options.quote, &mut text);
         } else {
-            text.extend(value)
+            text.extend(value);
         }
         String::from_utf8_lossy(&text).into_owned()
     };

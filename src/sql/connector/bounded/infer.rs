@@ -197,8 +197,8 @@ mod tests {
 
     fn of(lines: &[&str]) -> Result<Vec<String>, String> {
         let row = Kind::Row(BTreeMap::new());
-        let values = lines.iter().map(|line| Kind::of(&serde_json::from_str(line).unwrap()));
-        let all = values.fold(Ok(row), |all, kind| all?.with(kind, ""))?;
+        let mut values = lines.iter().map(|line| Kind::of(&serde_json::from_str(line).unwrap()));
+        let all = values.try_fold(row, |all, kind| all.with(kind, ""))?;
         Ok(all.fields().iter().map(|field| format!("{} {}", field.name(), field.data_type())).collect())
     }
 

@@ -23,7 +23,8 @@ fn session(name: &str) -> StreamSession {
 
 /// Sales, some of them twice, with NULLs.
 fn sales() -> RecordBatch {
-    let number = |of: i64| Int64Array::from_iter((0..200_i64).map(|n| (n % of != 3).then_some(n * n % of)));
+    let number =
+        |of: i64| -> Int64Array { (0..200_i64).map(|n| (n % of != 3).then_some(n * n % of)).collect() };
     let items = (0..200_usize).map(|n| (n % 9 != 4).then_some(["tea", "oil", "salt", "sea"][n * n % 7 % 4]));
     let columns = [
         ("place", Arc::new(number(11)) as ArrayRef),

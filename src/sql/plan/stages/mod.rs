@@ -54,7 +54,7 @@ impl Stages<'_> {
     /// # Errors
     /// The first mistake, or why a stage could not be run.
     pub fn rows(&mut self, plan: LogicalPlan) -> Result<RecordBatch> {
-        let last = self.each(plan, |stages, node| stages.cut(node))?;
+        let last = self.each(plan, Self::cut)?;
         self.stage(&last)
     }
 
