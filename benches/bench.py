@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measures tidegate against raw librdkafka and Kafka Streams, in one go on one machine and one broker. Run it with `./dev bench`.
 
-./dev bench [throughput|stall|latency|restart|windows|shared|moves|faces|nexmark ...] [--quick] [--peers raw,kstreams,tidegate,flink]
+./dev bench [throughput|stall|latency|restart|windows|shared|moves|faces|nexmark|python ...] [--quick] [--peers raw,kstreams,tidegate,flink]
             [--work w1,w2,w3t] [--queries q0,q5] [--events-millions N] [--keys N] [--repeat N]
 
 Outputs of throughput, stall and restart are checked against an oracle that recomputes the input. How the numbers are made: benches/README.md.
@@ -18,6 +18,7 @@ import subprocess
 import sys
 import time
 
+import in_python
 import machine
 import nexmark
 from machine import Watch, cpu_tree, java, stop, topics
@@ -47,6 +48,8 @@ class Size:
         self.moved_keys = [20_000] if quick else [500_000, 5_000_000]
         self.keys = [20_000, 100_000] if quick else [500_000, 5_000_000]
         self.nexmark = 20_000 if quick else 4_000_000
+        self.python_events = 20_000 if quick else 1_000_000
+        self.python_lines = 2_000 if quick else 200_000
         self.name = "quick" if quick else "full"
 
 
@@ -473,6 +476,8 @@ def measurements(args, peers, size):
                 yield lambda peer=peer, app=app: [throughput(peer, app, size) | dict(kind="faces")]
     if "nexmark" in args.what:
         yield from args.nexmark.measurements(args.queries, peers)
+    if "python" in args.what:
+        yield from args.python.measurements(args.python_peers, args.python_work)
     if "stall" in args.what:
         for partitions in (1, PARTITIONS):
             for peer in engines:
@@ -513,6 +518,7 @@ COLUMNS = {
     "moves": ["event", "keys", "peer", "p50", "p99", "max", "state_mb", "seen"],
     "faces": ["app", "peer", "units", "steady", "overall", "cpu_s_per_m", "broker_cpu_s_per_m", "peak_rss_mb", "verified"],
     "nexmark": [],
+    "python": ["app", "peer", "guarantee", "units", "overall", "cpu_s_per_m", "broker_cpu_s_per_m", "peak_rss_mb", "verified"],
     "windows": ["app", "panes", "rate", "done", "behind_ms", "given_per_s", "cpu_s_per_m", "peak_rss_mb"],
 }
 
@@ -543,30 +549,35 @@ def cell(values):
 
 def main():
     parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__.split("\n")[0])
-    parser.add_argument("what", nargs="*", choices=[*COLUMNS, []], help="throughput, stall, latency, restart, windows, shared, moves, faces, nexmark; nothing = all")
+    parser.add_argument("what", nargs="*", choices=[*COLUMNS, []], help="throughput, stall, latency, restart, windows, shared, moves, faces, nexmark, python; nothing = all but python")
     parser.add_argument("--quick", action="store_true", help="small sizes: tests the harness, measures nothing")
-    parser.add_argument("--peers", default="raw,kstreams,tidegate,flink")
-    parser.add_argument("--work", default="w1,w2,w3t", help="which programs, of " + ", ".join(EXAMPLE))
+    parser.add_argument("--peers", default="raw,kstreams,flink," + ",".join(in_python.PACKAGES))
+    parser.add_argument("--work", help="which programs, of " + ", ".join(EXAMPLE) + "; of python, of " + ", ".join(in_python.APPS))
     parser.add_argument("--events", help="moves: only those that begin with this")
     parser.add_argument("--keys", type=int, help="moves: only with so many keys")
     parser.add_argument("--queries", default=",".join(nexmark.ALL), help="nexmark: only these")
     parser.add_argument("--events-millions", type=float, help="nexmark: another number of events")
     parser.add_argument("--repeat", type=int, default=1)
     args = parser.parse_args()
-    args.what = args.what or list(COLUMNS)
+    args.what = args.what or [kind for kind in COLUMNS if kind != "python"]
     peers, size = args.peers.split(","), Size(args.quick)
-    args.work = args.work.split(",")
+    args.python_peers = [peer for peer in peers if peer in in_python.PACKAGES]
+    args.python_work = (args.work or ",".join(in_python.APPS)).split(",")
+    args.work = (args.work or "w1,w2,w3t").split(",")
     size.moved_keys = [args.keys] if args.keys else size.moved_keys
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench: stopped"))
     args.queries = args.queries.split(",")
-    examples = [EXAMPLE[app] for app in args.work] if set(args.what) - {"windows", "nexmark"} else []
-    if set(args.what) <= {"faces", "nexmark"}:
+    examples = [EXAMPLE[app] for app in args.work] if set(args.what) - {"windows", "nexmark", "python"} else []
+    if set(args.what) <= {"faces", "nexmark", "python"}:
         peers = [peer for peer in peers if peer in ("tidegate", "flink")]
     prepare(peers, examples + (["windowed_word_count"] if "windows" in args.what else []), "faces" in args.what)
     if "nexmark" in args.what:
         events = round(args.events_millions * 1e6) if args.events_millions else size.nexmark
         args.nexmark = nexmark.Nexmark(CACHE, TARGET, events, run_quietly)
         args.nexmark.build("flink" in peers)
+    if "python" in args.what:
+        args.python = in_python.Python(CACHE, size, run_quietly, preload, verify)
+        args.python.prepare(args.python_peers)
     shutil.rmtree(CACHE + "/state", ignore_errors=True)
     commit = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=REPO, stdout=subprocess.PIPE, text=True).stdout.strip()
     results = []

@@ -32,9 +32,9 @@ def broker():
 started = []
 
 
-def start(command, log=subprocess.DEVNULL):
+def start(command, log=subprocess.DEVNULL, environment=None):
     """Starts a program that is ended by `end_all` at the latest."""
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, env=os.environ | (environment or {}))
     started.append(process)
     return process
 
@@ -62,10 +62,11 @@ def topics(**options):
 
 
 class Watch:
-    """Samples of a run, one every 100 ms: dictionaries with ms, out, high, in, inner (see Watch.java)."""
+    """Samples of a run, one every 100 ms: dictionaries with ms, out, high, in, inner (see Watch.java); without a group the last two are 0."""
 
-    def __init__(self, out, source, group):
-        command = java_command("tools", "peers.Watch", "bootstrap=" + BOOTSTRAP, "out=" + out, "in=" + source, "group=" + group, heap="128m")
+    def __init__(self, out, source, group=None):
+        of_group = ["group=" + group] if group else []
+        command = java_command("tools", "peers.Watch", "bootstrap=" + BOOTSTRAP, "out=" + out, "in=" + source, *of_group, heap="128m")
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.process.stdout.readline()  # it has started
 

@@ -246,10 +246,11 @@ impl Waiting {
     }
 }
 
-/// Sends log lines to standard error: see `tidegate::observe::logging`.
+/// Sends log lines to standard error, as `text` or `json`: see `tidegate::observe::logging`.
 #[pyfunction]
-pub fn log_to_stderr(level: &str) -> PyResult<()> {
-    logging::init(LogFormat::Text, Some(level)).map_err(|e| exception(&e))
+pub fn log_to_stderr(level: &str, format: &str) -> PyResult<()> {
+    let format: LogFormat = format.parse().map_err(|e| exception(&e))?;
+    logging::init(format, Some(level)).map_err(|e| exception(&e))
 }
 
 /// The bytes of an object in state and on the exchange.

@@ -3,7 +3,7 @@
 //! Owns the way back. Knows no stream. Invariant: bytes that are not exactly one value become an exception, never another value.
 
 use crate::{
-    classes, encode,
+    classes, encode, numpy,
     value::{DEPTH_MAX, Malformed, Reader, Value, tag},
 };
 use pyo3::{
@@ -87,17 +87,19 @@ fn read<'py>(py: Python<'py>, from: &mut Reader<'_>, depth: usize) -> PyResult<B
             }
             classes::make(py, name, &fields)?
         }
-        tag::PICKLE => {
-            let bytes = PyBytes::new(py, from.bytes().map_err(malformed)?);
-            if !encode::is_pickle_allowed() {
-                return Err(PyTypeError::new_err(
-                    "a value was written by `pickle`, which is not allowed here\n  next: set `tidegate.allow-pickle` to `true`, if only this program writes its topics",
-                ));
-            }
-            py.import(intern!(py, "pickle"))?.call_method1(intern!(py, "loads"), (bytes,))?
-        }
+        tag::PICKLE => unpickled(py, from.bytes().map_err(malformed)?)?,
+        tag::ARRAY => numpy::Array::read(from).map_err(malformed)?.object(py)?,
         _ => return Err(malformed(Malformed("a kind of value that this version does not know"))),
     })
+}
+
+fn unpickled<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyAny>> {
+    if !encode::is_pickle_allowed() {
+        return Err(PyTypeError::new_err(
+            "a value was written by `pickle`, which is not allowed here\n  next: set `tidegate.allow-pickle` to `true`, if only this program writes its topics",
+        ));
+    }
+    py.import(intern!(py, "pickle"))?.call_method1(intern!(py, "loads"), (PyBytes::new(py, bytes),))
 }
 
 fn parts<'py>(

@@ -1,11 +1,13 @@
 //! Python objects to values.
 //!
 //! Owns which types have a form of their own. Knows no stream. Invariants: only exact types are taken, so that what comes back is of the
-//! type that was given; `pickle` is used only where the program says so.
+//! type that was given, but for single numbers and texts of numpy, which come back as Python's; `pickle` is used only where the program
+//! says so.
 
 use crate::{
     classes::{self, Kind},
-    value::{DEPTH_MAX, Value, put_bytes, put_text, put_varint, tag, zigzag},
+    numpy,
+    value::{DEPTH_MAX, Value, put_bytes, put_float, put_text, put_varint, tag, zigzag},
 };
 use pyo3::{
     exceptions::{PyTypeError, PyValueError},
@@ -61,9 +63,7 @@ fn write(object: &Bound<'_, PyAny>, depth: usize, out: &mut Vec<u8>) -> PyResult
     } else if object.is_exact_instance_of::<PyInt>() {
         write_int(object, out)?;
     } else if let Ok(number) = object.cast_exact::<PyFloat>() {
-        let number = number.value();
-        out.push(tag::FLOAT);
-        out.extend_from_slice(&if number.is_nan() { f64::NAN } else { number }.to_le_bytes());
+        put_float(number.value(), out);
     } else if let Ok(truth) = object.cast_exact::<PyBool>() {
         out.push(if truth.is_true() { tag::TRUE } else { tag::FALSE });
     } else if object.is_none() {
@@ -138,6 +138,14 @@ fn write_other(object: &Bound<'_, PyAny>, depth: usize, out: &mut Vec<u8>) -> Py
         }
         return Ok(());
     }
+    if numpy::has_type(&kind) {
+        if let Some(plain) = numpy::scalar(object)? {
+            return write(&plain, depth, out);
+        }
+        if numpy::write_array(object, out)? {
+            return Ok(());
+        }
+    }
     if !is_pickle_allowed() {
         return Err(PyTypeError::new_err(refusal(&kind)));
     }
@@ -153,7 +161,10 @@ fn refusal(kind: &Bound<'_, PyType>) -> String {
     let name = kind.fully_qualified_name().map_or_else(|_| "object".to_owned(), |name| name.to_string());
     let instead = match name.as_str() {
         "generator" => "make a list of it",
-        _ if name.starts_with("numpy.") => "convert it: `.item()` of a number, `.tolist()` of an array",
+        "numpy.datetime64" | "numpy.timedelta64" => "use `str(..)`, or `.astype('int64')`",
+        _ if name.starts_with("numpy.") => {
+            "use an array of numbers of up to 64 bits, `float(..)` of a longdouble, or `.tolist()` of anything else"
+        }
         "datetime.datetime" | "datetime.date" | "datetime.time" => "use `.isoformat()`, or `.timestamp()`",
         "bytearray" | "memoryview" => "use `bytes(..)`",
         _ => {

@@ -3,7 +3,7 @@
 //! Owns the calls. Knows no stream. Invariants: what a function raises becomes the reason why its row is rejected, with Python's traceback,
 //! and is never only printed; the interpreter is held for a call, or for a chunk of them, and for nothing else.
 
-use crate::{decode::object_of, encode::value_of, value::Value};
+use crate::{decode::object_of, encode::value_of, numpy, value::Value};
 use pyo3::{call::PyCallArgs, exceptions::PyTypeError, intern, prelude::*, sync::PyOnceLock, types::PyList};
 use tidegate::host::{self, Line};
 
@@ -166,6 +166,9 @@ pub fn traceback(py: Python<'_>, error: &PyErr) -> String {
 
 /// The values in something that can be iterated over.
 pub fn values_in(rows: &Bound<'_, PyAny>) -> PyResult<Vec<Value>> {
+    if let Some(list) = numpy::list_of(rows)? {
+        return list.iter().map(|row| value_of(&row)).collect();
+    }
     rows.try_iter()?.map(|row| value_of(&row?)).collect()
 }
 
@@ -220,7 +223,7 @@ pub fn shown(value: &Value) -> Result<String, String> {
 }
 
 /// As `repr` shows it, cut off.
-fn short(value: &Value) -> String {
+pub fn short(value: &Value) -> String {
     const LENGTH_MAX: usize = 200;
     let text = Python::attach(|py| object_of(py, value)?.repr()?.extract::<String>())
         .unwrap_or_else(|e| e.to_string());

@@ -7,11 +7,12 @@
 //! python/tidegate/      names: SparkContext, StreamingContext, DStream, RDD, listeners
 //!        |
 //! context  stream       a program; a stream             kafka  listener  errors    at the edges
+//! models/               models that learn from a stream
 //! frames/               DataFrames and queries
 //!        |
 //! function  command     how functions are called, the command        interpreter                threads
 //!        |
-//! encode  decode  classes  value                        objects <-> bytes
+//! encode  decode  classes  numpy  value                 objects <-> bytes
 //! ```
 
 mod classes;
@@ -25,6 +26,8 @@ mod function;
 mod interpreter;
 mod kafka;
 mod listener;
+mod models;
+mod numpy;
 mod stream;
 mod value;
 
@@ -40,6 +43,7 @@ fn _tidegate(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<stream::Past>()?;
     errors::add_to(module)?;
     frames::add_to(module)?;
+    models::add_to(module)?;
     module.add_function(wrap_pyfunction!(context::log_to_stderr, module)?)?;
     module.add_function(wrap_pyfunction!(context::encode, module)?)?;
     module.add_function(wrap_pyfunction!(context::decode, module)?)?;

@@ -56,7 +56,7 @@ pub fn plain(rows: DStream<Value>) -> Stream {
     Stream { rows: Rows::Plain(rows) }
 }
 
-fn pairs(rows: DStream<Pair>) -> Stream {
+pub fn pairs(rows: DStream<Pair>) -> Stream {
     Stream { rows: Rows::Pairs(rows) }
 }
 
@@ -86,7 +86,7 @@ impl Stream {
         }
     }
 
-    fn pairs(&self, operation: &'static str) -> DStream<Pair> {
+    pub fn pairs(&self, operation: &'static str) -> DStream<Pair> {
         match &self.rows {
             Rows::Plain(rows) => rows.try_map(move |row| pair_of(row, operation)),
             Rows::Pairs(rows) => rows.clone(),

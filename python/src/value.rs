@@ -36,6 +36,9 @@ pub mod tag {
     pub const DATACLASS: u8 = 14;
     /// Length and what `pickle` wrote.
     pub const PICKLE: u8 = 15;
+    /// An array of numpy: length and name of its kind of numbers; number of dimensions and the size of each; length and the numbers, least
+    /// byte first, the last dimension fastest.
+    pub const ARRAY: u8 = 16;
 }
 
 /// How deep values may be nested in each other.
@@ -48,6 +51,12 @@ pub struct Value(Bytes);
 /// Why bytes are no value.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Malformed(pub &'static str);
+
+impl From<Malformed> for String {
+    fn from(why: Malformed) -> Self {
+        why.to_string()
+    }
+}
 
 impl fmt::Display for Malformed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -77,6 +86,12 @@ impl Value {
 
     pub fn count(number: u64) -> Self {
         Value::int(i64::try_from(number).unwrap_or(i64::MAX))
+    }
+
+    pub fn float(number: f64) -> Self {
+        let mut out = vec![];
+        put_float(number, &mut out);
+        Value::written(&out)
     }
 
     pub fn text(text: &str) -> Self {
@@ -227,6 +242,11 @@ pub fn put_text(tag: u8, bytes: &[u8], out: &mut Vec<u8>) {
     put_bytes(bytes, out);
 }
 
+pub fn put_float(number: f64, out: &mut Vec<u8>) {
+    out.push(tag::FLOAT);
+    out.extend_from_slice(&if number.is_nan() { f64::NAN } else { number }.to_le_bytes());
+}
+
 /// Reads values from left to right.
 pub struct Reader<'b> {
     all: &'b [u8],
@@ -344,6 +364,13 @@ impl<'b> Reader<'b> {
                     self.skip(depth + 1)?;
                 }
             }
+            tag::ARRAY => {
+                self.bytes()?;
+                for _ in 0..self.length()? {
+                    self.varint()?;
+                }
+                self.bytes()?;
+            }
             _ => return Err(Malformed("a kind of value that this version does not know")),
         }
         Ok(())
@@ -379,6 +406,7 @@ impl<'b> Reader<'b> {
             tag::DICT => Err("dict"),
             tag::SET => Err("set"),
             tag::PICKLE => Err("pickled object"),
+            tag::ARRAY => Err("array"),
             _ => {
                 self.at = at;
                 self.skip(0).map_err(|_| MALFORMED)

@@ -30,6 +30,15 @@ STEPS = {
     "inverse": ([], 9),
     "files": (["to be or not to be", "one line\nand another line"], 2),
     "windowed": (["to be or not to be"], 8),
+    "models": (
+        [
+            "1,1,1.0,0.5\n2,0,-1.0,-2.0\n3,1,2.0,1.5",
+            "4,0,-1.5,0.5\n5,1,0.5,-0.25\n6,0,-2.0,-2.0\n7,1,3.0,1.0",
+            "8,1,1.0,0.5\n9,0,-1.0,-2.0",
+            "10,0,0.5,0.5\n11,0,-1.5,-2.5\n12,1,2.5,0.0",
+        ],
+        4,
+    ),
 }
 
 
@@ -117,7 +126,7 @@ def play(name, seconds=200, **options):
                     played.new_file(str(number), step)
                 else:
                     played.client.sendall(step.encode() + b"\n")
-                played.until(seen + 1)
+                played.until(seen + 1, seconds)
                 while name == "stateful" and played.batches()[-1:] == last:
                     played.until(len(played.batches()) + 1)
             played.until(count, seconds)

@@ -25,3 +25,12 @@ class Missing:
 
     def __init__(self, *_: Any, **__: Any) -> None:
         missing(type(self).__name__, self._instead)
+
+
+def unsupported(module: str, name: str, table: Dict[str, str]) -> NoReturn:
+    """Raises the error of a name that a module has not: of one that PySpark's has, what to write instead; of any other one, Python's own."""
+    instead = table.get(name)
+    if instead is not None:
+        of_pyspark = module.replace("tidegate.", "", 1)
+        raise ImportError(f"{of_pyspark}.{name} is not supported by tidegate\n  next: {instead}")
+    raise AttributeError(f"module {module!r} has no attribute {name!r}")

@@ -61,9 +61,14 @@ pub(super) fn arranged_for_question(question: clap::Command) -> clap::Command {
 /// Reads and plans a script; `-` is standard input.
 ///
 /// # Errors
-/// If it cannot be read, is not UTF-8, or has mistakes.
+/// If it cannot be read, is not UTF-8, is a program in Python, or has mistakes.
 pub(super) fn read(file: &Path) -> Result<Script> {
     let name = file.display().to_string();
+    if file.extension().is_some_and(|kind| kind == "py") {
+        return Err(Error::Config(format!(
+            "{name} is a program in Python, and this is a command for scripts of SQL\n  next: run it by `python {name}`, with the Python package of tidegate installed; the command `tidegate run` of the package takes it, too"
+        )));
+    }
     let text = if name == "-" {
         let mut text = String::new();
         std::io::stdin().lock().read_to_string(&mut text).map(|_| text)
@@ -145,5 +150,12 @@ mod tests {
     fn an_application_is_called_like_its_file() {
         assert_eq!(name_of(Path::new("a/page views.sql")).as_deref(), Some("page-views"));
         assert_eq!(name_of(Path::new("-")), None);
+    }
+
+    #[test]
+    fn a_program_in_python_is_told_as_one() {
+        let told = read(Path::new("pipeline.py")).err().map(|e| e.to_string()).unwrap_or_default();
+        assert!(told.contains("pipeline.py is a program in Python"), "{told}");
+        assert!(told.contains("next: run it by `python pipeline.py`"), "{told}");
     }
 }

@@ -3,7 +3,6 @@
 //! Owns the algorithms and their place in a plan. Knows no log and no thread. Invariants: a model is keyed state,
 //! so it is committed with the batch that trained it, survives restarts, and is trained by each batch exactly once;
 //! the predictions of a batch use the model as it was before that batch.
-//! before that batch.
 
 mod kmeans;
 mod latest;

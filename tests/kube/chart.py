@@ -81,7 +81,9 @@ def mistakes_are_named():
         (good + ["--set", "replicas=9", "--set", "settings.statePartitions=8"], "nothing to do"),
         (good + ["--set", "terminationGracePeriodSeconds=20"], "longer than settings.stopTimeoutMs"),
         (good + ["--set", "metrics.podMonitor.enabled=true", "--set", "metrics.serviceMonitor.enabled=true"], "enable one"),
-        (good + ["--set", "script.sql=SELECT 1", "--set", "script.existingConfigMap=c"], "two scripts"),
+        (good + ["--set", "script.sql=SELECT 1", "--set", "script.existingConfigMap=c"], "script.sql and script.existingConfigMap are several scripts"),
+        (good + ["--set", "script.sql=SELECT 1", "--set", "script.python=pass"], "script.sql and script.python are several scripts"),
+        (good + ["--set", "script.python=pass", "--set", "output=counts"], "a script names its topics itself"),
         (good + ["--set", "script.sql=SELECT 1", "--set", "input=lines"], "a script names its topics itself"),
         (good + ["--set", "reset.enabled=true", "--set", "reset.to=earliest", "--set", "replicas=0"], "reset.image is not set"),
         (good + ["--set", "reset.enabled=true", "--set", "reset.to=earliest", "--set", "reset.image=t:1"], "for a stopped application"),
@@ -103,6 +105,30 @@ def a_tag_may_look_like_a_number():
     assert image("-f", "-", stdin='image: {tag: "1.10"}') == ["i:1.10"]
     code, said = helm(*good, "-f", "-", stdin="image: {tag: 1.10}", ok=False)
     assert code != 0 and "/image/tag" in said, said
+
+
+def a_script_is_run_and_checked_by_its_kind():
+    """By the name of its file, whether the values have it or a ConfigMap; arguments of a program in Python are its own."""
+    good = ["--set", "image.repository=i", "--set", "applicationId=a", "--set", "kafka.bootstrapServers=k:9092", "--set", "args={--flag}"]
+    for values, key, file in [
+        (["script.sql=SELECT 1"], "pipeline.sql", "pipeline.sql"),
+        (["script.python=pass"], "pipeline.py", "pipeline.py"),
+        (["script.existingConfigMap=c", "script.key=a.sql"], "a.sql", "pipeline.sql"),
+        (["script.existingConfigMap=c", "script.key=a.py"], "a.py", "pipeline.py"),
+    ]:
+        said = helm("template", "r", CHART, *KUBERNETES, *good, *(part for value in values for part in ("--set", value)))
+        objects = {item["kind"]: item for item in yaml.safe_load_all(said) if item}
+        args = {}
+        for kind in ("StatefulSet", "Job"):
+            pod = objects[kind]["spec"]["template"]["spec"]
+            container = pod["containers"][0]
+            mount, = (m for m in container["volumeMounts"] if m["name"] == "script")
+            volume, = (v["configMap"] for v in pod["volumes"] if v["name"] == "script")
+            assert mount["mountPath"] == f"/etc/tidegate/{file}" and mount["subPath"] == file, mount
+            assert volume["items"] == [{"key": key, "path": file}], volume
+            args[kind] = container["args"]
+        assert args["StatefulSet"] == ["run", f"/etc/tidegate/{file}", "--flag"], args
+        assert args["Job"] == ["check", "--script", f"/etc/tidegate/{file}"] + ["--flag"] * file.endswith(".sql"), args
 
 
 def rules_and_runbooks():
@@ -191,5 +217,6 @@ def the_server_refuses_what_is_wrong():
     return f"{spoiled} of {spoiled}"
 
 
-OFFLINE = [lint_and_render, values_and_schema_agree, settings_are_flags_of_the_program, readme_lists_the_values, mistakes_are_named, a_tag_may_look_like_a_number, rules_and_runbooks]
+OFFLINE = [lint_and_render, values_and_schema_agree, settings_are_flags_of_the_program, readme_lists_the_values, mistakes_are_named, a_tag_may_look_like_a_number,
+           a_script_is_run_and_checked_by_its_kind, rules_and_runbooks]
 TESTS = [every_values_file_is_admitted_under_restricted, the_server_refuses_what_is_wrong]

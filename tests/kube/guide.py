@@ -1,6 +1,6 @@
 """The commands of the chart's README and of docs/kubernetes.md, as they are written there, by somebody who follows them from the top.
 
-Each block of commands runs in a folder where `helm/tidegate` is and the script `pipeline.sql`; in place of the address of Kafka stands the one
+Each block of commands runs in a folder where `helm/tidegate` is and the scripts `pipeline.sql` and `pipeline.py`; in place of the address of Kafka stands the one
 of this cluster, and images of the names that the pages use are there. Each function is a test; they run in this order.
 """
 
@@ -25,6 +25,16 @@ CREATE TABLE counts (word STRING, n BIGINT, PRIMARY KEY (word) NOT ENFORCED)
 INSERT INTO counts SELECT word, count(*)
 FROM (SELECT unnest(string_to_array(line, ' ')) AS word FROM lines) GROUP BY word;
 """
+PROGRAM = """
+from tidegate.pyspark import SparkContext
+from tidegate.pyspark.streaming import StreamingContext
+
+ssc = StreamingContext(SparkContext(), 1)
+ones = ssc.kafkaStream("lines").flatMap(lambda line: line.split(" ")).map(lambda word: (word, 1))
+ones.runningReduceByKey(lambda a, b: a + b).named("counts").toKafka("python-counts")
+ssc.start()
+ssc.awaitTermination()
+"""
 folder, load, done = None, None, set()
 
 
@@ -43,16 +53,17 @@ def set_up():
     make_namespace(SPACE)
     folder = tempfile.mkdtemp(dir=os.environ["TIDEGATE_KUBE_HOME"])
     os.symlink(os.path.join(PROJECT, "helm"), os.path.join(folder, "helm"))
-    with open(os.path.join(folder, "pipeline.sql"), "w") as file:
-        file.write(SCRIPT)
+    for name, text in [("pipeline.sql", SCRIPT), ("pipeline.py", PROGRAM)]:
+        with open(os.path.join(folder, name), "w") as file:
+            file.write(text)
     with open(os.path.join(folder, "config"), "w") as file:
         file.write(kubectl("config", "view", "--raw"))
     call("kubectl", "config", "set-context", "--current", f"--namespace={SPACE}", "--kubeconfig", os.path.join(folder, "config"))
-    for image, name in [("kafka_word_count", "word-count"), ("tidegate", "tidegate")]:
+    for image, name in [("kafka_word_count", "word-count"), ("tidegate", "tidegate"), ("tidegate-python", "tidegate-python")]:
         socket = os.path.join(os.environ["TIDEGATE_KUBE_HOME"], "containerd.sock")
         call("ctr", "-a", socket, "-n", "k8s.io", "images", "tag", "--force", f"localhost/{image}:test", f"registry.example.org/{name}:1")
     make_volumes()
-    create_topics(BOOTSTRAP, "lines", "counts", "script-counts")
+    create_topics(BOOTSTRAP, "lines", "counts", "script-counts", "python-counts")
 
 
 def environment():
@@ -114,6 +125,13 @@ def readme_installs_a_script():
     return f"ready {taken:.1f} s after helm install, and upgraded by the command of the page"
 
 
+def page_installs_a_program_in_python():
+    run(*block("page", "A program in Python"))
+    _, taken = until("its pod", lambda: ready(SPACE, "python-counts-tidegate-0"))
+    run("helm uninstall python-counts --wait")
+    return f"ready {taken:.1f} s after helm install"
+
+
 def page_scales():
     three, one = block("page", "Rescale")
     load.start()
@@ -163,5 +181,5 @@ def every_block_was_run():
 
 
 TESTS = [
-    readme_installs_and_shows_the_page, readme_looks_and_changes, readme_installs_a_script, page_scales, page_scales_in_without_waiting, page_resets, every_block_was_run,
+    readme_installs_and_shows_the_page, readme_looks_and_changes, readme_installs_a_script, page_installs_a_program_in_python, page_scales, page_scales_in_without_waiting, page_resets, every_block_was_run,
 ]

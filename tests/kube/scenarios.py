@@ -355,14 +355,14 @@ FROM (SELECT unnest(string_to_array(line, ' ')) AS word FROM lines) GROUP BY wor
 """
 
 
-def script(text, **changes):
-    """Installs or upgrades the release of the script; the exit code and what Helm said."""
-    changes = {"image.repository": "localhost/tidegate", "applicationId": "script-counts", "input": None, "output": None, "script.check": "live"} | changes
+def script(text, release=SCRIPT_RELEASE, image="tidegate", application="script-counts", kind="sql"):
+    """Installs or upgrades the release of a script; the exit code and what Helm said."""
+    changes = {"image.repository": f"localhost/{image}", "applicationId": application, "input": None, "output": None, "script.check": "live"}
     arguments = [part for key, value in {**VALUES, **changes}.items() if value is not None for part in ("--set", f"{key}={value}")]
-    with tempfile.NamedTemporaryFile("w", suffix=".sql") as file:
+    with tempfile.NamedTemporaryFile("w") as file:
         file.write(text)
         file.flush()
-        return helm("upgrade", "--install", SCRIPT_RELEASE, CHART, "-n", SPACE, "--wait", "--timeout", "180s", *arguments, "--set-file", f"script.sql={file.name}", ok=False)
+        return helm("upgrade", "--install", release, CHART, "-n", SPACE, "--wait", "--timeout", "180s", *arguments, "--set-file", f"script.{kind}={file.name}", ok=False)
 
 
 def a_script_with_a_mistake_is_not_installed():
@@ -409,9 +409,50 @@ def script_goes_on_when_an_upgrade_has_mistakes():
     return said
 
 
+PROGRAM = """
+from tidegate.pyspark import SparkContext
+from tidegate.pyspark.streaming import StreamingContext
+
+ssc = StreamingContext(SparkContext(), 1)
+ones = ssc.kafkaStream("python-lines").flatMap(lambda line: line.split(" ")).map(lambda word: (word, 1))
+ones.runningReduceByKey(lambda a, b: a + b).named("counts").toKafka("python-counts")
+ssc.start()
+ssc.awaitTermination()
+"""
+
+
+def program_in_python(text):
+    return script(text, release="python", image="tidegate-python", application="python-counts", kind="python")
+
+
+def a_program_in_python_that_misses_a_module_is_not_installed():
+    create_topics(BOOTSTRAP, "python-lines", "python-counts")
+    code, said = program_in_python(PROGRAM.replace("tidegate.pyspark.streaming", "tidegate.pyspark.steaming"))
+    assert code != 0 and "pipeline.py:3:" in said and "tidegate.pyspark.steaming" in said, said
+    assert not get(SPACE, "statefulset", "-l", "app.kubernetes.io/instance=python")["items"]
+    helm("uninstall", "python", "-n", SPACE)
+
+
+def program_in_python_counts_exactly_when_its_pod_is_killed():
+    global load
+    start = time.monotonic()
+    code, said = program_in_python(PROGRAM)
+    assert code == 0, said
+    taken = time.monotonic() - start
+    load = Load(BOOTSTRAP, "python-lines", "python-counts", 200, 1000)
+    def happening():
+        kubectl("-n", SPACE, "delete", "pod", "python-tidegate-0", "--force", "--grace-period=0")
+        _, back = until("the pod", lambda: ready(SPACE, "python-tidegate-0"))
+        return f"helm install --wait with its check {taken:.1f} s, ready again after {back:.1f} s"
+    said = under_load(happening)
+    helm("uninstall", "python", "-n", SPACE, "--wait")
+    return said
+
+
 TESTS = [
     install_is_ready_and_counts, page_and_metrics_answer_through_port_forward, pod_killed, process_killed, rolling_upgrade_with_state,
     scale_out_from_one_to_three, rolling_upgrade_of_three, node_drained, scale_in_from_three_to_one, scale_in_that_leaves, volume_lost,
     a_low_memory_limit_is_kept, out_of_memory, wrong_broker_address, missing_secret, uninstall_leaves_what_it_says, installed_again_it_goes_on,
     reset_reads_everything_again, a_script_with_a_mistake_is_not_installed, script_counts_exactly_when_its_pod_is_killed, script_goes_on_when_an_upgrade_has_mistakes,
+    a_program_in_python_that_misses_a_module_is_not_installed, program_in_python_counts_exactly_when_its_pod_is_killed,
 ]

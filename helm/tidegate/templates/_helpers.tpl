@@ -98,9 +98,12 @@ TIDEGATE_{{ $name | snakecase | upper }}: {{ if kindIs "float64" $value }}{{ $va
 {{- join "," $all -}}
 {{- end -}}
 
-{{/* Whether a script of SQL is what runs; empty if not. */}}
-{{- define "tidegate.hasScript" -}}
-{{- if or .Values.script.sql .Values.script.existingConfigMap -}}true{{- end -}}
+{{/* The name of the script's file, which says what kind of script it is; empty if no script is what runs. */}}
+{{- define "tidegate.script" -}}
+{{- $s := .Values.script -}}
+{{- if or $s.python (and $s.existingConfigMap (hasSuffix ".py" $s.key)) -}}pipeline.py
+{{- else if or $s.sql $s.existingConfigMap -}}pipeline.sql
+{{- end -}}
 {{- end -}}
 
 {{/* Variables that a ConfigMap cannot have: from Secrets, and those that are made of them. */}}
@@ -127,10 +130,10 @@ TIDEGATE_{{ $name | snakecase | upper }}: {{ if kindIs "float64" $value }}{{ $va
   mountPath: /var/lib/tidegate
 - name: tmp
   mountPath: /tmp
-{{- if include "tidegate.hasScript" . }}
+{{- with include "tidegate.script" . }}
 - name: script
-  mountPath: /etc/tidegate/pipeline.sql
-  subPath: pipeline.sql
+  mountPath: /etc/tidegate/{{ . }}
+  subPath: {{ . }}
   readOnly: true
 {{- end }}
 {{- if .Values.kafka.tls.existingSecret }}
@@ -147,13 +150,13 @@ TIDEGATE_{{ $name | snakecase | upper }}: {{ if kindIs "float64" $value }}{{ $va
 {{- define "tidegate.volumes" -}}
 - name: tmp
   emptyDir: {}
-{{- if include "tidegate.hasScript" .context }}
+{{- with include "tidegate.script" .context }}
 - name: script
   configMap:
-    name: {{ .context.Values.script.existingConfigMap | default .own }}
+    name: {{ $.context.Values.script.existingConfigMap | default $.own }}
     items:
-      - key: {{ ternary .context.Values.script.key "pipeline.sql" (not (empty .context.Values.script.existingConfigMap)) }}
-        path: pipeline.sql
+      - key: {{ ternary $.context.Values.script.key . (not (empty $.context.Values.script.existingConfigMap)) }}
+        path: {{ . }}
 {{- end }}
 {{- with .context.Values.kafka.tls.existingSecret }}
 - name: tls
@@ -232,10 +235,14 @@ spec:
 {{- if not $v.image.repository -}}
 {{- fail "image.repository is not set: the image of your program (docker/Dockerfile.program shows how to make one), or tidegate's for a script" -}}
 {{- end -}}
-{{- if and $v.script.sql $v.script.existingConfigMap -}}
-{{- fail "script.sql and script.existingConfigMap are two scripts: set one" -}}
+{{- $scripts := list -}}
+{{- range $name := list "sql" "python" "existingConfigMap" -}}
+{{- if index $v.script $name -}}{{- $scripts = append $scripts (printf "script.%s" $name) -}}{{- end -}}
 {{- end -}}
-{{- if and (include "tidegate.hasScript" .) (or $v.input $v.output) -}}
+{{- if gt (len $scripts) 1 -}}
+{{- fail (printf "%s are several scripts: set one" (join " and " $scripts)) -}}
+{{- end -}}
+{{- if and (include "tidegate.script" .) (or $v.input $v.output) -}}
 {{- fail "input and output are flags of programs; a script names its topics itself" -}}
 {{- end -}}
 {{- if not $v.applicationId -}}
@@ -251,7 +258,7 @@ spec:
 {{- if not $v.reset.to -}}
 {{- fail "reset.to is not set: earliest, latest, a time such as 2026-11-29T16:00:00Z, or offsets such as lines-0=120" -}}
 {{- end -}}
-{{- if and (not $v.reset.image) (not (include "tidegate.hasScript" .)) -}}
+{{- if and (not $v.reset.image) (not (include "tidegate.script" .)) -}}
 {{- fail "reset.image is not set: tidegate's own image (docker/Dockerfile), which has the command; your program's does not" -}}
 {{- end -}}
 {{- if or $v.autoscaling.enabled (gt (int $v.replicas) 0) -}}

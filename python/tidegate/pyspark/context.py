@@ -110,7 +110,8 @@ class SparkContext:
             self._page: Optional[str] = None
             _warn_of_settings(self._conf)
             level = os.environ.get("TIDEGATE_LOG_LEVEL") or os.environ.get("RUST_LOG") or "warn"
-            _tidegate.log_to_stderr(self._conf.get("tidegate.log-level", level) or level)
+            log_format = self._conf.get("tidegate.log-format") or os.environ.get("TIDEGATE_LOG_FORMAT") or "text"
+            _tidegate.log_to_stderr(self._conf.get("tidegate.log-level", level) or level, log_format)
             SparkContext._active_spark_context = self
 
     def __getattr__(self, name: str) -> Any:

@@ -53,7 +53,8 @@ class StreamingContext:
         self._has_output = False
         #: The operation that keeps state, for which Spark demands a checkpoint directory.
         self._must_checkpoint: Optional[str] = None
-        self._has_windows = False
+        #: Whether it holds state that PySpark keeps without a checkpoint directory: windows, models.
+        self._may_lose_state = False
         self._is_remembering = False
         self._streams: "weakref.WeakSet[DStream[Any]]" = weakref.WeakSet()
         self._scratch: Optional[str] = None
@@ -124,9 +125,9 @@ class StreamingContext:
             _end_at_exit(self)
 
     def _place_state(self) -> None:
-        """Without a checkpoint directory, state is in one of the SparkContext's, or, if all that it holds are windows, in one that is removed at
-        the end."""
-        if self._has_checkpoint or not (self._must_checkpoint or self._has_windows) or self._has_state_dir():
+        """Without a checkpoint directory, state is in one of the SparkContext's, or, if all that it holds are windows and models, in one that is
+        removed at the end."""
+        if self._has_checkpoint or not (self._must_checkpoint or self._may_lose_state) or self._has_state_dir():
             return
         of_rdds = self._sc.getCheckpointDir()
         if of_rdds is not None:

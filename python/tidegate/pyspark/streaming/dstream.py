@@ -249,7 +249,7 @@ class DStream(Generic[T]):
                 raise ValueError(
                     f"{what} must be multiple of the parent dstream's slide (batch) duration\n  next: {seconds:g} s is no multiple of {self._slide:g} s"
                 )
-        self._ssc._has_windows = True
+        self._ssc._may_lose_state = True
         return float(length), step
 
     def window(self, windowDuration: float, slideDuration: Optional[float] = None) -> "DStream[T]":

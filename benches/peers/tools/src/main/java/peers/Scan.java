@@ -8,7 +8,7 @@ import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 
 /**
  * mode=drain    consumption rate of a topic with the plain Java consumer
- * mode=verify   output of a run against the oracle (what=w1|w2|w3t|w3h)
+ * mode=verify   output of a run against the oracle (what=w0|w1|w2|w3t|w3h)
  * mode=latency  tails a topic for sec=.. and prints percentiles of (now - input create time)
  */
 public final class Scan {
@@ -67,12 +67,24 @@ public final class Scan {
       long[] d = new long[2];
       recs = scan(topic, r -> { int id = (int) (num(r.value(), find(r.value(), "\"id\":")) - 1_000_000_000L); if (got.get(id)) d[0]++; else got.set(id); if (!want.get(id)) d[1]++; });
       dup = d[0]; bad = d[1]; want.andNot(got); missing = want.cardinality();
+    } else if (what.equals("w0")) { // how often each word occurs in each line, as JSON: all of them together
+      long[] want = new long[vocab], got = new long[vocab];
+      for (long i = 0; i < n; i++) for (int w = 0; w < Data.WORDS_PER_LINE; w++) want[Data.wordRank(z, seed, i, w)]++;
+      recs = scan(topic, r -> {
+        byte[] v = r.value();
+        for (int i = 0; i < v.length; i++) {
+          if (v[i] != '"') continue;
+          int end = i + 1; while (v[end] != '"') end++;
+          got[rank(v, i + 1)] += num(v, end + 2); i = end;
+        } });
+      for (int i = 0; i < vocab; i++) { if (want[i] > 0 && got[i] == 0) missing++; else if (want[i] != got[i]) bad++; }
+      dup = recs - n;
     } else if (what.equals("w2")) { // last count of each word
       int[] want = new int[vocab];
       for (long i = 0; i < n; i++) for (int w = 0; w < Data.WORDS_PER_LINE; w++) want[Data.wordRank(z, seed, i, w)]++;
       long[] last = new long[vocab]; long[] back = new long[1];
       recs = scan(topic, r -> {
-        byte[] k = r.key(); int rank = 0; for (int i = 4; i >= 0; i--) rank = rank * 26 + (k[i] - 'a');
+        int rank = rank(r.key(), 0);
         long v = num(r.value(), r.value()[0] == '{' ? find(r.value(), "\"n\":") : 0); if (v <= last[rank]) back[0]++; last[rank] = v; });
       dup = back[0]; // a count that does not go up: a repeated or re-computed update
       long max = 0;
@@ -100,6 +112,8 @@ public final class Scan {
     System.out.printf("{\"verify\":\"%s\",\"topic\":\"%s\",\"records\":%d,\"missing\":%d,\"wrong\":%d,\"repeated\":%d%s,\"ok\":%b}%n",
         what, topic, recs, missing, bad, dup, detail, missing == 0 && bad == 0);
   }
+  /** Of the word that begins there. */
+  static int rank(byte[] word, int at) { int rank = 0; for (int i = 4; i >= 0; i--) rank = rank * 26 + (word[at + i] - 'a'); return rank; }
   static int find(byte[] v, String k) {
     outer: for (int i = 0; i + k.length() <= v.length; i++) { for (int j = 0; j < k.length(); j++) if (v[i + j] != k.charAt(j)) continue outer; return i + k.length(); }
     return -1;

@@ -3,13 +3,14 @@ package peers;
 import java.util.*;
 import java.util.stream.*;
 import org.apache.kafka.clients.admin.*;
+import org.apache.kafka.clients.consumer.OffsetAndMetadata;
 import org.apache.kafka.common.*;
 
 /**
  * Follows a run from outside: every 100 ms one line
  * {"ms":wall clock,"out":committed end of the output topic,"high":its high watermark,"in":committed offsets of the group in the
  * input topic,"inner":committed offsets of the group in all other topics}. Ends when standard input does.
- * bootstrap= out= in= group=
+ * bootstrap= out= in= [group=: without it "in" and "inner" are 0]
  */
 public final class Watch {
   public static void main(String[] a) throws Exception {
@@ -26,9 +27,10 @@ public final class Watch {
         try {
           var committed = ends(admin, parts, IsolationLevel.READ_COMMITTED);
           var high = ends(admin, parts, IsolationLevel.READ_UNCOMMITTED);
-          var offsets = admin.listConsumerGroupOffsets(group).partitionsToOffsetAndMetadata();
           long[] position = new long[2];
-          for (var e : offsets.get().entrySet())
+          Map<TopicPartition, OffsetAndMetadata> offsets =
+              group == null ? Map.of() : admin.listConsumerGroupOffsets(group).partitionsToOffsetAndMetadata().get();
+          for (var e : offsets.entrySet())
             if (e.getValue() != null) position[e.getKey().topic().equals(in) ? 0 : 1] += e.getValue().offset();
           line = String.format("{\"ms\":%d,\"out\":%d,\"high\":%d,\"in\":%d,\"inner\":%d}",
               System.currentTimeMillis(), sum(committed), sum(high), position[0], position[1]);
