@@ -297,8 +297,12 @@ class Frames(unittest.TestCase):
         self.assertIn("withWatermark", str(caught.exception))
         with self.assertRaisesRegex(AnalysisException, "readStream|the format of the source"):
             self.spark.readStream.load()
-        with self.assertRaisesRegex(NotImplementedError, "memory.*console|`memory` or `console`"):
+        with self.assertRaises(AnalysisException) as caught:
             counts.show()
+        told = str(caught.exception)
+        self.assertIn("queries with streaming sources must be executed with writeStream.start()", told)
+        self.assertIn("trigger(availableNow=True)", told)
+        self.assertIn("test_frames.py:", told)
         with self.assertRaisesRegex(AnalysisException, "call schema"):
             self.spark.readStream.json("/nowhere")
         with self.assertRaisesRegex(AnalysisException, "both sides of the join have a column `item`"):

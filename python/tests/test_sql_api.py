@@ -43,9 +43,9 @@ NOTES = {
     "DataFrame.persist": "no effect",
     "DataFrame.unpersist": "no effect",
     "DataFrame.storageLevel": "no effect",
-    "DataFrame.orderBy": "with `limit`, or in mode complete",
-    "DataFrame.sort": "with `limit`, or in mode complete",
-    "DataFrame.limit": "of an order",
+    "DataFrame.orderBy": "of rows that keep coming with `limit`, or in mode complete",
+    "DataFrame.sort": "of rows that keep coming with `limit`, or in mode complete",
+    "DataFrame.limit": "of rows that keep coming, of an order",
     "DataFrame.join": "columns that both have are told apart by `alias`",
     "DataFrame.withMetadata": "raises: columns have no metadata",
     "DataFrame.colRegex": "raises: choose names in Python",
@@ -53,6 +53,14 @@ NOTES = {
     "Column.alias": "one name",
     "Column.name": "one name",
 }
+NOTES["DataFrame.write"] = "of rows that have an end, into files"
+#: Methods that give the rows of what has an end.
+NOTES.update(
+    {
+        f"DataFrame.{name}": "of rows that have an end"
+        for name in "collect count first foreach foreachPartition head isEmpty show tail take toLocalIterator toPandas".split()
+    }
+)
 #: Methods that only raise.
 REFUSED = {"DataFrame.withMetadata", "DataFrame.colRegex", "DataFrame.toJSON"}
 

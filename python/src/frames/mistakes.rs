@@ -36,6 +36,8 @@ const NAMES: &[(&str, &str)] = &[
     ),
     ("write_stream().", "writeStream."),
     ("spark.udf().register(", "spark.udf.register("),
+    ("trigger(Trigger::AvailableNow)", "trigger(availableNow=True)"),
+    ("call read_stream()", "call readStream"),
     ("with_column_renamed", "withColumnRenamed"),
     ("with_watermark", "withWatermark"),
     ("with_column", "withColumn"),

@@ -7,7 +7,8 @@
 //! ```text
 //! session -> frame -> query        column  functions  types     what the program writes
 //!    |                  |
-//!   udf -> objects    rows                                      what it gets, and gives back
+//! udf -> objects        rows                                      rows that it gives, and those that it gets
+//! values
 //! ```
 
 mod column;
@@ -20,6 +21,7 @@ mod rows;
 mod session;
 mod types;
 mod udf;
+mod values;
 
 use pyo3::prelude::*;
 

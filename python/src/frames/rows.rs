@@ -20,7 +20,7 @@ use pyo3::{
     prelude::*,
     types::{PyBytes, PyDict, PyList, PyTuple},
 };
-use tidegate::sql::sink::shown_table;
+use tidegate::sql::sink::{shown_records, shown_table};
 
 /// Rows with their columns.
 #[pyclass(frozen, module = "tidegate._tidegate")]
@@ -142,9 +142,17 @@ impl Rows {
     pub fn new(schema: SchemaRef, batches: Vec<RecordBatch>) -> Self {
         Rows { schema, batches }
     }
+
+    /// The rows as the engine has them; at least one batch, which says the columns.
+    pub fn batches(&self) -> Vec<RecordBatch> {
+        if self.batches.is_empty() {
+            return vec![RecordBatch::new_empty(self.schema.clone())];
+        }
+        self.batches.clone()
+    }
 }
 
-fn arrow_error(error: arrow::error::ArrowError) -> PyErr {
+pub fn arrow_error(error: arrow::error::ArrowError) -> PyErr {
     PyValueError::new_err(error.to_string())
 }
 
@@ -184,9 +192,10 @@ impl Rows {
     }
 
     /// The lines of a table, as Spark's `show` draws it.
-    #[pyo3(signature = (rows_max, cut_at))]
-    fn table(&self, rows_max: usize, cut_at: Option<usize>) -> PyResult<Vec<String>> {
+    #[pyo3(signature = (rows_max, cut_at, vertical))]
+    fn table(&self, rows_max: usize, cut_at: Option<usize>, vertical: bool) -> PyResult<Vec<String>> {
         let rows = arrow::compute::concat_batches(&self.schema, &self.batches).map_err(arrow_error)?;
-        shown_table(&rows, rows_max, cut_at).map_err(|e| PyValueError::new_err(e.to_string()))
+        let draw = if vertical { shown_records } else { shown_table };
+        draw(&rows, rows_max, cut_at).map_err(|e| PyValueError::new_err(e.to_string()))
     }
 }

@@ -3,12 +3,13 @@
 //! Owns what the program sees of them. Knows no engine. Invariants: only rows of committed batches are seen; the function is given a batch
 //! again only as it was, under the same id.
 
-use super::{ShownRows, columns_text};
+use super::{ShownRows, TableColumns, columns_text};
 use crate::{
     error::{Error, Result},
-    operator::Batch,
+    operator::{Batch, Context, Operator, Output, Port},
+    record::Chunk,
     sink::{Collected, CommittedBatch, ForeachBatch, Rdd, Sink as _, SinkContext, SinkShape, TwoPhaseSink},
-    sql::rows::KeyFormat,
+    sql::{Payload, rows::KeyFormat},
 };
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use std::{
@@ -84,6 +85,8 @@ pub type BatchOfRows = Arc<dyn Fn(Vec<RecordBatch>, i64) -> Taken + Send + Sync>
 pub enum Outlet {
     /// In memory.
     Memory(MemoryTable),
+    /// In memory; rows that are only added are in the order in which they came.
+    InOrder(MemoryTable),
     /// By a function, which stands here.
     Batches(BatchOfRows, &'static Location<'static>),
 }
@@ -92,6 +95,7 @@ impl fmt::Debug for Outlet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Outlet::Memory(_) => "Memory",
+            Outlet::InOrder(_) => "InOrder",
             Outlet::Batches(..) => "Batches",
         })
     }
@@ -123,6 +127,25 @@ impl Outlet {
             function(rows, batch.id)
         };
         ForeachBatch::new(name, call, at).shape(&SinkContext::of(application))
+    }
+}
+
+/// Gives the rows that are added to what takes them in memory, in their order.
+#[derive(Clone)]
+pub struct RowsInOrder(pub TableColumns);
+
+impl Operator for RowsInOrder {
+    fn sees_batches(&self) -> bool {
+        true
+    }
+
+    fn process(&mut self, _: Port, input: Chunk, cx: &mut Context<'_>) -> Result {
+        let Payload::Rows(delta) = input.view::<Payload>() else { return Ok(()) };
+        let rows = self.0.rows(&delta.rows)?;
+        let (node, from) = (cx.out.node(), cx.out.upstream.clone());
+        let (len, bytes) = (1, rows.get_array_memory_size());
+        cx.out.output(Output::Collected { node, from, chunk: Chunk::sized(vec![rows], len, bytes) });
+        Ok(())
     }
 }
 

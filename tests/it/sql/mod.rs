@@ -8,6 +8,7 @@ mod distinct;
 mod docs;
 mod files;
 mod frames;
+mod frames_batch;
 mod frames_io;
 mod functions;
 mod fuzz;

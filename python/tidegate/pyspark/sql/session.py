@@ -13,6 +13,8 @@ from tidegate._missing import missing, missing_attribute
 from tidegate.pyspark.conf import SparkConf
 from tidegate.pyspark.context import SparkContext, settings_of
 from tidegate.pyspark.sql.dataframe import BatchDataFrame, DataFrame
+from tidegate.pyspark.sql.infer import rows_of
+from tidegate.pyspark.sql.readwriter import DataFrameReader
 
 if TYPE_CHECKING:
     from tidegate.pyspark.sql.streaming import DataStreamReader, StreamingQueryManager
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
 __all__ = ["SparkSession"]
 
 _TAGS = "there are no jobs: use `StreamingQuery.stop`"
-_BATCHES = "tables grow for ever: use `readStream`; rows of the program are read by `pandas`, or written to a topic"
 
 #: What PySpark's SparkSession has and this one has not, with what to write instead.
 MISSING: Dict[str, str] = {
@@ -31,15 +32,12 @@ MISSING: Dict[str, str] = {
     "clearTags": "there are no jobs: leave it out",
     "client": "there is no server: the program runs in this process",
     "copyFromLocalToFs": "use `shutil.copy`",
-    "createDataFrame": _BATCHES,
     "getTags": "there are no jobs: leave it out",
     "interruptAll": _TAGS,
     "interruptOperation": _TAGS,
     "interruptTag": _TAGS,
     "newSession": "a process has one session",
     "removeTag": "there are no jobs: leave it out",
-    "range": _BATCHES,
-    "read": _BATCHES,
     "udtf": "there are no functions of Python that make rows: use `explode` of what a `udf` gives, or `DStream.flatMap`",
 }
 
@@ -245,6 +243,60 @@ class SparkSession:
         if key not in self._functions:
             self._functions[key] = function._add_to(self._engine, function._name, False)
         return self._functions[key]
+
+    @property
+    def read(self) -> DataFrameReader:
+        """Reads what is there, once."""
+        return DataFrameReader(self)
+
+    def createDataFrame(
+        self,
+        data: Any,
+        schema: Any = None,
+        samplingRatio: Optional[float] = None,
+        verifySchema: bool = True,
+    ) -> DataFrame:
+        """Rows of the program: tuples, lists, dictionaries, rows, a DataFrame of pandas, or what Arrow's readers take. The types of columns follow
+        from all rows, unless the schema says them: a StructType, a text such as ``word STRING, n INT``, or names.
+        """
+        if type(data).__module__.split(".")[0] == "pandas" or hasattr(data, "__arrow_c_stream__"):
+            return self._of_arrow(data, schema)
+        columns, rows = rows_of(data, schema)
+        return DataFrame(self._engine.of_tuples(columns._columns(), rows, caller()), self)
+
+    def _of_arrow(self, data: Any, schema: Any) -> DataFrame:
+        try:
+            import pyarrow
+        except ImportError:
+            missing("SparkSession.createDataFrame of columns without pyarrow", "`pip install pyarrow`, or give tuples")
+        if type(data).__module__.split(".")[0] == "pandas":
+            table = pyarrow.Table.from_pandas(data, preserve_index=False)
+        else:
+            table = data if isinstance(data, pyarrow.Table) else pyarrow.table(data)
+        sink = pyarrow.BufferOutputStream()
+        with pyarrow.ipc.new_stream(sink, table.schema) as writer:
+            writer.write_table(table)
+        frame = DataFrame(self._engine.of_ipc(sink.getvalue().to_pybytes(), caller()), self)
+        if schema is None:
+            return frame
+        if isinstance(schema, (list, tuple)):
+            return frame.toDF(*schema)
+        columns, _ = rows_of([], schema)
+        names = frame.columns
+        if len(names) != len(columns):
+            raise ValueError(f"there are {len(names)} columns, and the schema has {len(columns)}")
+        return frame.select([frame[name].cast(field.dataType).alias(field.name) for name, field in zip(names, columns)])
+
+    def range(
+        self,
+        start: int,
+        end: Optional[int] = None,
+        step: int = 1,
+        numPartitions: Optional[int] = None,
+    ) -> DataFrame:
+        """Numbers from ``start`` on, or from 0, up to ``end`` and without it, as the column ``id``."""
+        first, last = (0, start) if end is None else (start, end)
+        return DataFrame(self._engine.range(first, last, step, caller()), self)
 
     @property
     def readStream(self) -> "DataStreamReader":
