@@ -24,8 +24,8 @@ use pyo3::{
 };
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tidegate::sql::{
-    self as engine, ArgumentTypes, QueryProgressEvent, QueryStartedEvent, QueryTerminatedEvent, StreamSession,
-    StreamingQueryListener, parse,
+    self as engine, ArgumentTypes, QueryProgressEvent, QueryStartedEvent, QueryTerminatedEvent,
+    StreamSession, StreamingQueryListener, parse,
 };
 
 /// A session.
