@@ -42,7 +42,7 @@ pub fn column<'py>(
     Ok(match data_type {
         DataType::Null => Arc::new(NullArray::new(objects.len())),
         DataType::Boolean => {
-            let truth = |object: &Object<'py>| Ok(object.cast::<PyBool>().ok().map(|truth| truth.is_true()));
+            let truth = |object: &Object<'py>| Ok(object.cast::<PyBool>().ok().map(PyBoolMethods::is_true));
             Arc::new(each(objects, truth)?.into_iter().collect::<BooleanArray>())
         }
         DataType::Int8 => integers::<Int8Type>(objects, data_type)?,
@@ -72,14 +72,11 @@ pub fn column<'py>(
         DataType::Timestamp(unit, zone) => {
             let times = each(objects, |object| microseconds(classes, object).map(Some))?.into_iter();
             let zone = zone.clone();
-            match unit {
-                TimeUnit::Microsecond => {
-                    Arc::new(times.collect::<TimestampMicrosecondArray>().with_timezone_opt(zone))
-                }
-                _ => {
-                    let times = times.map(|time| time.map(|time| time.div_euclid(1_000)));
-                    Arc::new(times.collect::<TimestampMillisecondArray>().with_timezone_opt(zone))
-                }
+            if *unit == TimeUnit::Microsecond {
+                Arc::new(times.collect::<TimestampMicrosecondArray>().with_timezone_opt(zone))
+            } else {
+                let times = times.map(|time| time.map(|time| time.div_euclid(1_000)));
+                Arc::new(times.collect::<TimestampMillisecondArray>().with_timezone_opt(zone))
             }
         }
         DataType::List(item) => lists(classes, objects, item)?,
@@ -148,7 +145,7 @@ fn integers<'py, T: ArrowPrimitiveType<Native: TryFrom<i64>>>(
 }
 
 fn float(object: &Object<'_>) -> Option<f64> {
-    object.cast::<PyFloat>().ok().map(|number| number.value())
+    object.cast::<PyFloat>().ok().map(PyFloatMethods::value)
 }
 
 fn text(object: &Object<'_>) -> PyResult<Option<String>> {

@@ -39,7 +39,7 @@ fn of_rows(
     returns: &DataType,
 ) -> PyResult<ArrayRef> {
     let classes = Classes::new(py)?;
-    let rows = columns.first().map_or(0, |column| column.len());
+    let rows = columns.first().map_or(0, Array::len);
     // A column of NULLs alone stands for no argument at all.
     let arguments = columns.iter().filter(|column| *column.data_type() != DataType::Null);
     let arguments = arguments.map(|column| classes.list(column)).collect::<PyResult<Vec<_>>>()?;

@@ -11,7 +11,10 @@ use crate::{
     sink::{Collected, CommittedBatch, ForeachBatch, Rdd, Sink as _, SinkContext, SinkShape, TwoPhaseSink},
     sql::{Payload, rows::KeyFormat},
 };
-use arrow::{array::RecordBatch, datatypes::SchemaRef};
+use arrow::{
+    array::{RecordBatch, RecordBatchOptions},
+    datatypes::SchemaRef,
+};
 use std::{
     error::Error as StdError,
     fmt,
@@ -165,9 +168,14 @@ fn decoded<'b>(
             one_line(&is)
         )));
     }
-    let mut decoder = format.decoder(1_024)?;
-    rows.try_for_each(|row| decoder.push(row))?;
-    let rows = RecordBatch::try_new(schema.clone(), decoder.finish()?)
+    let (mut decoder, mut count) = (format.decoder(1_024)?, 0);
+    rows.try_for_each(|row| {
+        count += 1;
+        decoder.push(row)
+    })?;
+    // There may be no column.
+    let options = RecordBatchOptions::new().with_row_count(Some(count));
+    let rows = RecordBatch::try_new_with_options(schema.clone(), decoder.finish()?, &options)
         .map_err(|e| Error::Codec(format!("rows do not fit their columns: {e}")))?;
     Ok(vec![rows])
 }

@@ -36,6 +36,7 @@ fn sale(item: &str, n: &str) -> String {
 }
 
 /// A driver of a query that writes this column as text.
+#[expect(clippy::needless_pass_by_value, reason = "it is made for the call")]
 fn driver_of(frame: &DataFrame, value: Column) -> Driver<'static> {
     let frame = frame.select([value.cast("STRING").alias("value")]).unwrap();
     let writer = frame.write_stream().format("kafka").option("topic", "out");

@@ -46,6 +46,7 @@ macro_rules! row_functions {
 
             fn column(&self, arguments: &[ArrayRef]) -> Result<ArrayRef, String> {
                 // Which of the two ways to call the function is meant follows from the types of the values here.
+                #[allow(clippy::too_many_arguments, reason = "the function has six at most")]
                 fn called<R, $($argument),*>(function: impl Fn($($argument),*) -> R, $($value: $argument),*) -> R {
                     function($($value),*)
                 }
@@ -84,6 +85,7 @@ mod tests {
     };
 
     /// The types of a function, and what it gives.
+    #[expect(clippy::needless_pass_by_value, reason = "as it is registered")]
     fn given<T, F: RowFunction<T>>(function: F, arguments: &[ArrayRef]) -> Result<Vec<Option<i64>>, String> {
         assert_eq!(F::returns(), DataType::Int64);
         let types: Vec<DataType> = arguments.iter().map(|column| column.data_type().clone()).collect();
