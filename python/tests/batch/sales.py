@@ -49,7 +49,7 @@ if __name__ == "__main__":
 
     title("joins")
     both = sales.join(places, sales.place == places.id, "left")
-    both.select("item", "name", F.upper("name").alias("N"), (F.col("cents") / 100).alias("euros")).orderBy("cents", "item", "name").show()
+    both.orderBy("cents", "item", "name").select("item", "name", F.upper("name").alias("N"), (F.col("cents") / 100).alias("euros")).show()
     places.withColumnRenamed("id", "place").join(sales, "place", "full").groupBy("place").count().orderBy("place").show()
     places.join(sales, sales.place == places.id, "left_anti").select("name").show()
     places.select("id", F.explode("tags").alias("tag")).orderBy("id", "tag").show()

@@ -111,9 +111,7 @@ impl DataFrame {
         let at = Location::caller();
         self.check_session(other, at)?;
         let names: Vec<&str> = columns.into_iter().collect();
-        if let Ok(how) = how.parse::<JoinType>()
-            && !matches!(how, JoinType::LeftSemi | JoinType::LeftAnti)
-        {
+        if let Ok(how @ (JoinType::RightOuter | JoinType::FullOuter)) = how.parse() {
             return self.joined_by(other, &names, how, at);
         }
         let columns = names.into_iter().map(|name| ObjectName::from(vec![ident(name)])).collect();
@@ -121,7 +119,7 @@ impl DataFrame {
         left.joined(&right, how, JoinConstraint::Using(columns), at)
     }
 
-    /// The same where rows have columns of both: the equal ones first, with the value of the side that has one.
+    /// The same where a row may have no partner on the left: its values are those of the right side.
     fn joined_by(&self, other: &DataFrame, names: &[&str], how: JoinType, at: At) -> Result<DataFrame> {
         for name in names {
             self.check_name(name, at)?;
@@ -146,8 +144,7 @@ impl DataFrame {
         for name in names {
             let expr = match how {
                 JoinType::RightOuter => of(RIGHT, name),
-                JoinType::FullOuter => call("coalesce", [of(LEFT, name), of(RIGHT, name)]),
-                _ => of(LEFT, name),
+                _ => call("coalesce", [of(LEFT, name), of(RIGHT, name)]),
             };
             items.push(SelectItem::ExprWithAlias { expr, alias: ident(name) });
         }

@@ -293,7 +293,7 @@ impl UserDefinedFunction {
     /// let id = spark.udf().register("new_id", || format!("{:?}", std::time::Instant::now()))?.as_nondeterministic();
     /// let marked = spark.table("lines")?.with_column("id", id.call::<&str>([]))?;
     /// let told = marked.group_by(["id"]).count()?.explained().unwrap_err().to_string();
-    /// assert!(told.contains("`new_id` cannot stand below an aggregate"), "{told}");
+    /// assert!(told.contains("a function that gives another value each time cannot stand below an aggregate"), "{told}");
     /// # Ok::<(), tidegate::Error>(())
     /// ```
     #[must_use = "it gives a function"]
