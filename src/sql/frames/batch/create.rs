@@ -37,7 +37,8 @@ impl StreamSession {
     /// let places = spark.create_data_frame([rows])?;
     /// let sales = spark.read_stream().format("kafka").option("subscribe", "sales").option("value.format", "json")
     ///     .schema("id BIGINT, cents BIGINT").load()?;
-    /// assert_eq!(sales.join_using(&places, ["id"], "left")?.columns(), ["id", "cents", "name"]);
+    /// let joined = sales.join_using(&places, ["id"], "left")?.select(["id", "cents", "name"])?;
+    /// assert!(joined.is_streaming());
     /// # Ok::<(), tidegate::Error>(())
     /// ```
     ///
