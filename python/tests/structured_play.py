@@ -38,9 +38,10 @@ STEPS = {
         ],
     ),
     "batches": ([], ["tide\ngate\na word that is longer than twenty", "sea\nocean"]),
+    "functions": ([], ["tide\ngate", "a\nthe sea and the tide"]),
 }
 #: Programs of which a step may come in several batches: the rows of all tables are compared.
-SPREAD = {"sessions", "batches"}
+SPREAD = {"sessions", "batches", "functions"}
 
 
 class Played:

@@ -213,7 +213,7 @@ class Frames(unittest.TestCase):
             }
         )
         aggregates = set("sum sumDistinct sum_distinct avg mean max min std stddev stddev_pop stddev_samp var_pop var_samp variance count count_distinct countDistinct bool_and every bool_or some count_if".split())
-        elsewhere = {"window", "session_window", "broadcast"}
+        elsewhere = {"window", "session_window", "broadcast", "udf", "call_udf", "pandas_udf", "PandasUDFType"}
         wrong = []
         for name in F.__all__:
             if name in elsewhere:
@@ -297,8 +297,12 @@ class Frames(unittest.TestCase):
         self.assertIn("withWatermark", str(caught.exception))
         with self.assertRaisesRegex(AnalysisException, "readStream|the format of the source"):
             self.spark.readStream.load()
-        with self.assertRaisesRegex(NotImplementedError, "memory.*console|`memory` or `console`"):
+        with self.assertRaises(AnalysisException) as caught:
             counts.show()
+        told = str(caught.exception)
+        self.assertIn("queries with streaming sources must be executed with writeStream.start()", told)
+        self.assertIn("trigger(availableNow=True)", told)
+        self.assertIn("test_frames.py:", told)
         with self.assertRaisesRegex(AnalysisException, "call schema"):
             self.spark.readStream.json("/nowhere")
         with self.assertRaisesRegex(AnalysisException, "both sides of the join have a column `item`"):

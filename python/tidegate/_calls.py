@@ -1,7 +1,8 @@
-"""What the extension calls: the loop over rows, and the text of exceptions."""
+"""What the extension calls: the loops over rows, and the text of exceptions."""
 
 from __future__ import annotations
 
+import datetime
 import os
 import sys
 import traceback
@@ -14,6 +15,16 @@ _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 def list_of_map(function: Callable[[Any], Any], rows: Iterable[Any]) -> List[Any]:
     """Calls ``function`` for each row."""
     return list(map(function, rows))
+
+
+def of_rows(function: Callable[..., Any], columns: Tuple[List[Any], ...], rows: int) -> List[Any]:
+    """Calls ``function`` for each row of these columns."""
+    return list(map(function, *columns)) if columns else [function() for _ in range(rows)]
+
+
+def utc_of(time: datetime.datetime) -> datetime.datetime:
+    """The same point in time in UTC, without a zone."""
+    return time.astimezone(datetime.timezone.utc).replace(tzinfo=None)
 
 
 def traceback_of(error: BaseException, first: Optional[TracebackType]) -> str:

@@ -484,6 +484,14 @@ pub fn open(bootstrap: &str, properties: &BTreeMap<String, String>) -> Result<Ar
     Ok(Arc::new(kafka::KafkaLog::new(bootstrap, properties)?))
 }
 
+/// A log in memory is no longer needed: it is gone with its last user. Of other logs nothing is changed.
+#[cfg(feature = "sql")]
+pub(crate) fn forget(bootstrap: &str) {
+    if let Some(name) = bootstrap.strip_prefix(IN_MEMORY) {
+        embedded::Embedded::forget(name);
+    }
+}
+
 /// Writes records to a topic at once, without a transaction, and returns when they are acknowledged. For tests,
 /// generators and tools.
 ///

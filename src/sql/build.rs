@@ -7,6 +7,7 @@ mod closing;
 mod event_time;
 mod fields;
 mod join;
+mod once;
 mod outlet;
 mod over;
 mod placed;

@@ -28,7 +28,9 @@ mod number;
 use functions::Functions;
 pub use functions::WINDOW_FUNCTIONS;
 
-pub(super) use functions::{AS_OF, AS_OF_START, ClockFunction};
+pub(super) use functions::{
+    AS_OF, AS_OF_START, Arguments, ClockFunction, Compute, NoCalls, UserDefined, shown_function,
+};
 
 /// What a script has declared so far.
 pub struct Catalog {
@@ -50,6 +52,8 @@ impl Catalog {
     pub fn new() -> Self {
         let mut options = ConfigOptions::new();
         options.execution.time_zone = Some("UTC".to_owned());
+        // Rows that have an end stay in the order of a query below; others have none without LIMIT.
+        options.sql_parser.enable_subquery_sort_elimination = false;
         Catalog {
             relations: BTreeMap::new(),
             functions: Functions::new(),
@@ -132,6 +136,14 @@ impl Catalog {
     /// The functions.
     pub(super) fn functions(&self) -> &Functions {
         &self.functions
+    }
+
+    /// Adds a function of the program, in the place of one that had its name.
+    ///
+    /// # Errors
+    /// If SQL has a function of this name.
+    pub(super) fn declare_function(&mut self, function: UserDefined) -> SqlResult {
+        self.functions.declare(function)
     }
 
     /// Adds a table whose queries see `inlined` (its computed columns above a scan), or the scan itself.

@@ -33,11 +33,12 @@ pub mod sink;
 pub use delta::{Delta, Payload};
 pub use error::{SqlError, SqlResult};
 pub use frames::{
-    Column, ColumnOrLiteral, ColumnOrName, DataFrame, DataStreamReader, DataStreamWriter, GroupedData,
-    JoinType, QueryId, QueryProgressEvent, QueryStartedEvent, QueryTerminatedEvent, RunId, SessionBuilder,
-    SinkProgress, SourceProgress, StateOperatorProgress, StreamSession, StreamingQuery,
-    StreamingQueryListener, StreamingQueryManager, StreamingQueryProgress, StreamingQueryStatus, Trigger,
-    functions,
+    ArgumentTypes, Column, ColumnOrLiteral, ColumnOrName, DataFrame, DataFrameReader, DataFrameWriter,
+    DataStreamReader, DataStreamWriter, GroupedData, JoinType, QueryId, QueryProgressEvent,
+    QueryStartedEvent, QueryTerminatedEvent, RowFunction, RunId, SessionBuilder, SinkProgress,
+    SourceProgress, StateOperatorProgress, StreamSession, StreamingQuery, StreamingQueryListener,
+    StreamingQueryManager, StreamingQueryProgress, StreamingQueryStatus, Trigger, UdfArgument,
+    UdfRegistration, UdfResult, UserDefinedFunction, functions, parse_schema,
 };
 pub use schema::{
     Column as TableColumn, ColumnKind, MetadataKey, SqlOption, TableDefinition, WatermarkDefinition,

@@ -6,7 +6,8 @@
 use super::{
     column::{column_of, held},
     mistakes::analysis,
-    query::{Query, Started},
+    query::{Query, Started, waited},
+    rows::Rows,
     types::schema_json,
 };
 use crate::stream::At;
@@ -152,6 +153,35 @@ impl Frame {
 
     fn create_or_replace_temp_view(&self, name: &str, at: At) -> PyResult<()> {
         self::at(at, || self.0.create_or_replace_temp_view(name))
+    }
+
+    /// All rows, now.
+    fn collect(&self, py: Python<'_>, at: At) -> PyResult<Rows> {
+        let (frame, line) = (self.0.clone(), at.line());
+        let rows = waited(py, move || host::called_from(line, || frame.collect()))?;
+        let rows = rows.map_err(|e| analysis(&e))?;
+        Ok(Rows::new(rows.schema(), vec![rows]))
+    }
+
+    /// Writes all rows, now, into files.
+    #[pyo3(signature = (format, mode, options, partition_by, path, at))]
+    #[expect(clippy::too_many_arguments, reason = "they are what a writer holds")]
+    fn write(
+        &self,
+        py: Python<'_>,
+        format: String,
+        mode: String,
+        options: BTreeMap<String, String>,
+        partition_by: Vec<String>,
+        path: String,
+        at: At,
+    ) -> PyResult<()> {
+        let options = options.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+        let writer = self.0.write().format(&format).mode(&mode).options(options);
+        let writer = writer.partition_by(names(&partition_by));
+        let line = at.line();
+        let written = waited(py, move || host::called_from(line, || writer.save(&path)))?;
+        written.map_err(|e| analysis(&e))
     }
 
     /// Starts a query, as a writer says.

@@ -6,18 +6,22 @@
 //!
 //! ```text
 //! session -> frame -> query        column  functions  types     what the program writes
-//!                       |
-//!                     rows                                      what it gets
+//!    |                  |
+//! udf -> objects        rows                                      rows that it gives, and those that it gets
+//! values
 //! ```
 
 mod column;
 mod frame;
 mod functions;
 mod mistakes;
+mod objects;
 mod query;
 mod rows;
 mod session;
 mod types;
+mod udf;
+mod values;
 
 use pyo3::prelude::*;
 

@@ -20,7 +20,7 @@ use pyo3::{
     prelude::*,
     types::{PyBytes, PyDict, PyList, PyTuple},
 };
-use tidegate::sql::sink::shown_table;
+use tidegate::sql::sink::{shown_records, shown_table};
 
 /// Rows with their columns.
 #[pyclass(frozen, module = "tidegate._tidegate")]
@@ -30,20 +30,20 @@ pub struct Rows {
 }
 
 /// Python's classes for the values that have no type of Rust.
-struct Classes<'py> {
-    py: Python<'py>,
-    epoch: Bound<'py, PyAny>,
+pub struct Classes<'py> {
+    pub py: Python<'py>,
+    pub epoch: Bound<'py, PyAny>,
     timedelta: Bound<'py, PyAny>,
-    date: Bound<'py, PyAny>,
-    decimal: Bound<'py, PyAny>,
+    pub date: Bound<'py, PyAny>,
+    pub decimal: Bound<'py, PyAny>,
     row: Bound<'py, PyAny>,
 }
 
 /// The day of 1970-01-01 in Python's count.
-const EPOCH_DAY: i32 = 719_163;
+pub const EPOCH_DAY: i32 = 719_163;
 
 impl<'py> Classes<'py> {
-    fn new(py: Python<'py>) -> PyResult<Self> {
+    pub fn new(py: Python<'py>) -> PyResult<Self> {
         let datetime = py.import(intern!(py, "datetime"))?;
         Ok(Classes {
             py,
@@ -68,13 +68,14 @@ impl<'py> Classes<'py> {
         self.epoch.add(after)
     }
 
-    fn list(&self, values: &ArrayRef) -> PyResult<Bound<'py, PyAny>> {
+    /// The values of a column.
+    pub fn list(&self, values: &ArrayRef) -> PyResult<Bound<'py, PyAny>> {
         let values = (0..values.len()).map(|row| self.object(values.as_ref(), row));
         PyList::new(self.py, values.collect::<PyResult<Vec<_>>>()?)?.into_bound_py_any(self.py)
     }
 
     /// A value as Python has it.
-    fn object(&self, column: &dyn Array, row: usize) -> PyResult<Bound<'py, PyAny>> {
+    pub fn object(&self, column: &dyn Array, row: usize) -> PyResult<Bound<'py, PyAny>> {
         let py = self.py;
         if column.is_null(row) {
             return Ok(py.None().into_bound(py));
@@ -141,9 +142,17 @@ impl Rows {
     pub fn new(schema: SchemaRef, batches: Vec<RecordBatch>) -> Self {
         Rows { schema, batches }
     }
+
+    /// The rows as the engine has them; at least one batch, which says the columns.
+    pub fn batches(&self) -> Vec<RecordBatch> {
+        if self.batches.is_empty() {
+            return vec![RecordBatch::new_empty(self.schema.clone())];
+        }
+        self.batches.clone()
+    }
 }
 
-fn arrow_error(error: arrow::error::ArrowError) -> PyErr {
+pub fn arrow_error(error: arrow::error::ArrowError) -> PyErr {
     PyValueError::new_err(error.to_string())
 }
 
@@ -183,9 +192,10 @@ impl Rows {
     }
 
     /// The lines of a table, as Spark's `show` draws it.
-    #[pyo3(signature = (rows_max, cut_at))]
-    fn table(&self, rows_max: usize, cut_at: Option<usize>) -> PyResult<Vec<String>> {
+    #[pyo3(signature = (rows_max, cut_at, vertical))]
+    fn table(&self, rows_max: usize, cut_at: Option<usize>, vertical: bool) -> PyResult<Vec<String>> {
         let rows = arrow::compute::concat_batches(&self.schema, &self.batches).map_err(arrow_error)?;
-        shown_table(&rows, rows_max, cut_at).map_err(|e| PyValueError::new_err(e.to_string()))
+        let draw = if vertical { shown_records } else { shown_table };
+        draw(&rows, rows_max, cut_at).map_err(|e| PyValueError::new_err(e.to_string()))
     }
 }

@@ -7,18 +7,25 @@ use super::{
     frame::{Frame, at},
     mistakes::analysis,
     query::{Query, in_slices, waited_for},
-    rows::Rows,
+    rows::{Rows, arrow_error},
+    udf::{over_columns, over_rows},
+    values::batch,
 };
 use crate::{
     context::config,
     interpreter::{as_engine, is_thread_of_the_engine},
     stream::At,
 };
-use arrow::{array::RecordBatch, datatypes::Schema};
-use pyo3::{prelude::*, types::PyTuple};
+use arrow::{array::RecordBatch, datatypes::Schema, ipc::reader::StreamReader};
+use pyo3::{
+    exceptions::PyValueError,
+    prelude::*,
+    types::{PyList, PyTuple},
+};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tidegate::sql::{
-    QueryProgressEvent, QueryStartedEvent, QueryTerminatedEvent, StreamSession, StreamingQueryListener,
+    self as engine, ArgumentTypes, QueryProgressEvent, QueryStartedEvent, QueryTerminatedEvent,
+    StreamSession, StreamingQueryListener, parse,
 };
 
 /// A session.
@@ -107,6 +114,81 @@ impl Session {
         }
         let reader = reader.options(options.iter().map(|(key, value)| (key.as_str(), value.as_str())));
         self::at(at, || reader.load()).map(Frame)
+    }
+
+    /// Makes a function of the program known, which takes from so many to so many arguments: to all queries under its name, or to columns that
+    /// call it by the name that this gives.
+    #[expect(clippy::too_many_arguments, reason = "they are what a function is made of")]
+    fn add_function(
+        &self,
+        name: &str,
+        is_registered: bool,
+        function: Py<PyAny>,
+        takes_columns: bool,
+        arguments: (usize, usize),
+        returns: &str,
+        is_deterministic: bool,
+        at: At,
+    ) -> PyResult<String> {
+        let data_type = parse::data_type(returns).map_err(|e| PyValueError::new_err(e.to_string()))?;
+        let compute = if takes_columns { over_columns } else { over_rows };
+        let compute = compute(function, data_type);
+        let (types, udf) = (ArgumentTypes::any(arguments.0..=arguments.1), self.0.udf());
+        let made = self::at(at, || {
+            if is_registered {
+                udf.register_arrow(name, types, returns, compute)
+            } else {
+                udf.hidden_arrow(name, types, returns, compute)
+            }
+        })?;
+        let made = if is_deterministic { made } else { made.as_nondeterministic() };
+        Ok(made.name().to_owned())
+    }
+
+    /// What is read once.
+    #[pyo3(signature = (format, schema, options, at))]
+    fn read_once(
+        &self,
+        format: Option<&str>,
+        schema: Option<&str>,
+        options: BTreeMap<String, String>,
+        at: At,
+    ) -> PyResult<Frame> {
+        let mut reader = self.0.read();
+        if let Some(format) = format {
+            reader = reader.format(format);
+        }
+        if let Some(schema) = schema {
+            reader = reader.schema(schema);
+        }
+        let reader = reader.options(options.iter().map(|(key, value)| (key.as_str(), value.as_str())));
+        self::at(at, || reader.load()).map(Frame)
+    }
+
+    fn range(&self, start: i64, end: i64, step: i64, at: At) -> PyResult<Frame> {
+        self::at(at, || self.0.range(start, end, step)).map(Frame)
+    }
+
+    /// Rows of the program, each a tuple, with these columns in words of SQL.
+    fn of_tuples(&self, columns: &str, tuples: &Bound<'_, PyList>, at: At) -> PyResult<Frame> {
+        let schema = engine::parse_schema(columns).map_err(|e| analysis(&e))?;
+        let rows = batch(&schema, tuples)?;
+        self::at(at, || self.0.create_data_frame([rows])).map(Frame)
+    }
+
+    /// Rows that the program was given.
+    fn of_rows(&self, rows: &Rows, at: At) -> PyResult<Frame> {
+        let batches = rows.batches();
+        self::at(at, || self.0.create_data_frame(batches)).map(Frame)
+    }
+
+    /// Rows of a stream of Arrow IPC.
+    fn of_ipc(&self, bytes: &[u8], at: At) -> PyResult<Frame> {
+        let reader = StreamReader::try_new(bytes, None).map_err(arrow_error)?;
+        let schema = reader.schema();
+        let batches = reader.collect::<Result<Vec<_>, _>>().map_err(arrow_error)?;
+        let batches = Rows::new(schema, batches).batches();
+        self::at(at, || self.0.create_data_frame(batches)).map(Frame)
     }
 
     /// The queries that run.

@@ -45,6 +45,9 @@ use std::{
 };
 use store::{State, Store, missing_topic};
 
+/// The logs in memory of this process.
+static NAMED: Mutex<BTreeMap<String, Arc<Embedded>>> = Mutex::new(BTreeMap::new());
+
 /// Topics inside this process.
 pub struct Embedded {
     name: String,
@@ -80,13 +83,18 @@ impl Embedded {
         Embedded { name: "log in memory".into(), store: Arc::new(Store::new(state, time)) }
     }
 
-    /// The log in memory of this name: one for the whole process, for as long as the process runs.
+    /// The log in memory of this name: one for the whole process, for as long as the process runs, or until it is forgotten.
     #[must_use]
     pub fn named(name: &str) -> Arc<Self> {
-        static LOGS: Mutex<BTreeMap<String, Arc<Embedded>>> = Mutex::new(BTreeMap::new());
-        let mut logs = LOGS.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut logs = NAMED.lock().unwrap_or_else(PoisonError::into_inner);
         let log = logs.entry(name.to_owned()).or_insert_with(|| Arc::new(Self::in_memory(Time::system())));
         log.clone()
+    }
+
+    /// The log in memory of this name is gone with its last user; whoever opens the name gets a new one.
+    #[cfg(feature = "sql")]
+    pub(crate) fn forget(name: &str) {
+        NAMED.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
     }
 
     /// The log in a directory, which is created if it is missing. While it is open in this process, the same log is

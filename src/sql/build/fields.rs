@@ -52,6 +52,9 @@ impl Taken {
 /// The plan with sources that read of each column only what is taken of it.
 pub(super) fn narrowed(plan: &StreamPlan) -> StreamPlan {
     let mut narrow = plan.clone();
+    if plan.is_bounded {
+        return narrow; // the rows are there
+    }
     for (at, node) in plan.nodes.iter().enumerate() {
         let StreamOperator::Source { table, columns, event_time } = &node.operator else { continue };
         // What is kept of the row of a key does not follow from what queries take.

@@ -12,7 +12,9 @@ use crate::{
         op::OrderColumn,
         plan::stream_plan::{OutputMode, StreamNode},
         rows::RowFormat,
-        sink::{CompleteTable, ConsoleSink, Outlet, ShownAt, ShownRows, TableColumns},
+        sink::{
+            CompleteTable, ConsoleSink, MemoryTable, Outlet, RowsInOrder, ShownAt, ShownRows, TableColumns,
+        },
     },
     state::{Handle, Placement, RowIndex, StoreSpec},
 };
@@ -46,19 +48,20 @@ impl Builder<'_> {
     ) -> SqlResult<NodeId> {
         let table = &taken.table;
         let (order, place) = match &taken.outlet {
-            Outlet::Memory(_) => (order, ShownAt::Memory),
+            Outlet::Memory(_) | Outlet::InOrder(_) => (order, ShownAt::Memory),
             Outlet::Batches(..) => (&[][..], ShownAt::Bytes),
         };
+        if let (Outlet::InOrder(memory), OutputMode::Append) = (&taken.outlet, mode) {
+            let in_order = RowsInOrder(columns);
+            let factory: Factory = Arc::new(move |_| Box::new(in_order.clone()));
+            return self.memory(operation, node, memory, format!("{table}.memory"), (factory, vec![]));
+        }
         let rows = ShownRows::new(columns, order, usize::MAX, place).map_err(|e| not_shown(node, &e))?;
         match &taken.outlet {
-            Outlet::Memory(memory) => {
+            Outlet::Memory(memory) | Outlet::InOrder(memory) => {
                 let name = format!("{table}.memory");
-                let (gathered, home) = self.gather(operation, node, &name)?;
-                let (factory, stores) = shows(&name, node, mode, rows)?;
-                let two_phase = Outlet::memory(memory).two_phase;
-                let role = Role::Sink { factory, topics: vec![], two_phase, intake: Intake::At(home) };
-                let sink = Node::new(operation, "memory", name, role);
-                Ok(self.topology.add(sink.reading([gathered]).keeping(stores)))
+                let shows = shows(&name, node, mode, rows)?;
+                self.memory(operation, node, memory, name, shows)
             }
             Outlet::Batches(function, at) => {
                 let name = format!("{table}.foreach-batch");
@@ -75,6 +78,22 @@ impl Builder<'_> {
                 Ok(self.topology.add(Node::new(operation, "foreach_batch", name, role).reading([made])))
             }
         }
+    }
+
+    /// All rows come to one task, and from there into a table in memory.
+    fn memory(
+        &mut self,
+        operation: &Operation,
+        node: &StreamNode,
+        memory: &MemoryTable,
+        name: String,
+        (factory, stores): (Factory, Vec<StoreSpec>),
+    ) -> SqlResult<NodeId> {
+        let (gathered, home) = self.gather(operation, node, &name)?;
+        let two_phase = Outlet::memory(memory).two_phase;
+        let role = Role::Sink { factory, topics: vec![], two_phase, intake: Intake::At(home) };
+        let sink = Node::new(operation, "memory", name, role);
+        Ok(self.topology.add(sink.reading([gathered]).keeping(stores)))
     }
 
     /// The rows of a step in one task, and which one that is.

@@ -110,6 +110,9 @@ impl Builder<'_> {
         let only = |what: &str| {
             Err(SqlError::at(node.span, format!("`{}` can be written to, but not read{what}", table.name)))
         };
+        if bounded::is_bounded(table) {
+            return self.once(operation, node, table, read, schema);
+        }
         Ok(match Connector::of(table)? {
             Connector::Kafka(kafka) | Connector::UpsertKafka(kafka) => {
                 let decoder = decoder(table, Some(&kafka), &kafka.value, read, schema, &mut self.registries)?;
@@ -140,14 +143,6 @@ impl Builder<'_> {
                     table,
                     Received { source, is_compact: false, receiver, name: name_of(table)? },
                 )?
-            }
-            _ if bounded::is_bounded(table) => {
-                return Err(SqlError::at(
-                    node.span,
-                    format!("table `{}` is read once, at the start, and only a stream can join it", table.name),
-                )
-                .because("its rows do not come one after the other, so nothing says when an answer changes")
-                .next("write FROM stream JOIN table ON .., where the table may be a query with WHERE and expressions, but without DISTINCT and aggregates; files that keep coming are a stream: 'source.monitor-interval' = '1 s'"));
             }
             Connector::Files(files) => {
                 let decoder = decoder(table, None, &files.format, read, schema, &mut self.registries)?;

@@ -12,12 +12,14 @@ mod pattern;
 mod plain;
 mod texts;
 mod times;
+mod user_defined;
 
 pub use as_of::{AS_OF, AS_OF_START};
 pub use clock::ClockFunction;
+pub use user_defined::{Arguments, Compute, NoCalls, UserDefined, shown_function};
 
 use super::number::Number;
-use crate::sql::agg::AggregateFunction;
+use crate::sql::{SqlError, SqlResult, agg::AggregateFunction};
 use arrow::datatypes::{DataType, FieldRef};
 use datafusion_common::Result as PlanResult;
 use datafusion_expr::{
@@ -27,7 +29,11 @@ use datafusion_expr::{
 };
 use datafusion_functions_aggregate::sum::Sum;
 use modulo::Modulo;
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+use user_defined::HIDDEN;
 
 /// The functions that stand before OVER alone.
 pub const WINDOW_FUNCTIONS: [&str; 6] =
@@ -49,9 +55,26 @@ const LEFT_OUT: [&str; 12] = [
     "with_metadata",
 ];
 
+/// What looks like a call and is none of a function here: windows, and what has a refusal of its own.
+const NOT_FREE: [&str; 11] = [
+    "cumulate",
+    "current_time",
+    "hop",
+    "localtime",
+    "make_time",
+    "session",
+    "session_window",
+    "to_time",
+    "tumble",
+    "unnest",
+    "window",
+];
+
 /// Functions by their names and other names, in small letters.
 pub struct Functions {
     scalars: BTreeMap<String, Arc<ScalarUDF>>,
+    /// Which of them are functions of the program.
+    user_defined: BTreeSet<String>,
     higher_order: BTreeMap<String, Arc<HigherOrderUDF>>,
     aggregates: BTreeMap<String, Arc<AggregateUDF>>,
     windows: BTreeMap<String, Arc<WindowUDF>>,
@@ -63,6 +86,7 @@ impl Functions {
     pub fn new() -> Self {
         let mut functions = Functions {
             scalars: BTreeMap::new(),
+            user_defined: BTreeSet::new(),
             higher_order: BTreeMap::new(),
             aggregates: BTreeMap::new(),
             windows: BTreeMap::new(),
@@ -117,6 +141,37 @@ impl Functions {
         self.scalars.insert(function.name().to_owned(), function);
     }
 
+    /// Adds a function of the program, in the place of one that had its name.
+    ///
+    /// # Errors
+    /// If SQL has a function of this name.
+    pub fn declare(&mut self, function: UserDefined) -> SqlResult {
+        let name = function.name.as_str();
+        let is_of_sql = self.scalars.contains_key(name)
+            || self.higher_order.contains_key(name)
+            || self.aggregates.contains_key(name)
+            || self.windows.contains_key(name)
+            || NOT_FREE.contains(&name);
+        if is_of_sql && !self.user_defined.contains(name) {
+            return Err(SqlError::at(None, format!("`{name}` is a function of SQL"))
+                .because("a query that calls it would mean either of two")
+                .next("give the function another name"));
+        }
+        self.user_defined.insert(function.name.clone());
+        self.scalars.insert(function.name.clone(), Arc::new(function.into_scalar()));
+        Ok(())
+    }
+
+    /// A name that no function has and no text of SQL can call, which is shown as this one.
+    pub fn hidden_name(&self, name: &str) -> String {
+        // Only of these letters it is agreed what a small one is.
+        let name = if name.is_ascii() { name.to_owned() } else { name.to_lowercase() };
+        let first = format!("{HIDDEN}{name}");
+        let others = (2_u64..).map(|number| format!("{first}{HIDDEN}{number}"));
+        let mut names = std::iter::once(first.clone()).chain(others);
+        names.find(|name| !self.scalars.contains_key(&name.to_lowercase())).unwrap_or(first)
+    }
+
     /// How operators of the grammar become functions.
     pub fn planners(&self) -> &[Arc<dyn ExprPlanner>] {
         &self.planners
@@ -164,7 +219,7 @@ impl Functions {
     pub fn names(&self) -> impl Iterator<Item = &str> {
         let aggregates = self.aggregates.keys().filter(|name| self.durable(name).is_some());
         let all = self.scalars.keys().chain(self.higher_order.keys()).chain(aggregates).map(String::as_str);
-        all.filter(|name| !name.starts_with('$'))
+        all.filter(|name| !name.starts_with(HIDDEN))
     }
 
     /// How a function is called, as its documentation says.

@@ -201,6 +201,31 @@ impl CsvRows {
     }
 }
 
+/// The fields of a record as texts, such as the names in a heading.
+///
+/// ```
+/// use tidegate::sql::format::{CsvOptions, csv_fields};
+/// assert_eq!(csv_fields(b"id,\"a, \"\"b\"\"\"", &CsvOptions::default()).unwrap(), ["id", "a, \"b\""]);
+/// ```
+///
+/// # Errors
+/// If a quoted field does not end in its line, or something stands behind it.
+pub fn csv_fields(record: &[u8], options: &CsvOptions) -> Result<Vec<String>, String> {
+    let mut parts = vec![];
+    split(record, options, &mut parts).map_err(Fault::into_reason)?;
+    let field = |part: &Part| {
+        let mut text = vec![];
+        let value = &record[part.start..part.end];
+        if part.has_doubled {
+            undouble(value, options.quote, &mut text);
+        } else {
+            text.extend(value);
+        }
+        String::from_utf8_lossy(&text).into_owned()
+    };
+    Ok(parts.iter().map(field).collect())
+}
+
 /// The fields of a record.
 fn split(record: &[u8], options: &CsvOptions, parts: &mut Vec<Part>) -> Result<(), Fault> {
     parts.clear();

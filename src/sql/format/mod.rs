@@ -22,7 +22,7 @@ mod time;
 pub use avro::{
     AvroEncoder, AvroReader, AvroRows, AvroWriter, ReadPlan, SchemaOptions, record_name, schema_of,
 };
-pub use csv::{CsvOptions, CsvReader, CsvRows};
+pub use csv::{CsvOptions, CsvReader, CsvRows, csv_fields};
 pub use csv_write::{CsvEncoder, CsvWriter};
 pub use debezium::{Changes as DebeziumChanges, DebeziumReader, DebeziumRows};
 pub use decode::{Changes, RecordColumn, RecordDecoder};

@@ -104,9 +104,9 @@ impl StreamSession {
                     )
                     .next("leave EMIT out, and call write_stream().output_mode(..)"));
                 }
-                let schema = planner.columns_of(&select.query)?;
+                let columns = planner.columns_of(&select.query)?;
                 drop(planner);
-                return Ok(DataFrame::of_query(self, select.query.as_ref().clone(), schema));
+                return Ok(DataFrame::of_query(self, select.query.as_ref().clone(), columns));
             }
             Statement::Insert(_) | Statement::StatementSet(_) => {
                 return elsewhere(
@@ -200,34 +200,10 @@ impl DataStreamReader {
         };
         let text = self.text(format, at)?;
         let definition = text.connected().map_err(|mistake| told(at, mistake))?;
-        let name = self.declared(definition).map_err(|mistake| told(at, mistake))?;
+        let name = declared(&self.session, definition).map_err(|mistake| told(at, mistake))?;
         let inner = DataFrame::reading(&self.session, tree::table(&name), at)?;
         // The name is not the program's: it is not seen.
         DataFrame::reading(&self.session, tree::derived(inner.query(), None), at)
-    }
-
-    /// Declares the table, unless the same one is there; its name.
-    fn declared(&self, mut definition: TableDefinition) -> SqlResult<String> {
-        let mut planner = self.session.0.planner();
-        let base = definition.name.clone();
-        for number in 1.. {
-            if number > 1 {
-                definition.name = format!("{base}-{number}");
-            }
-            match planner.catalog().table(&definition.name) {
-                None if planner.catalog().has(&definition.name) => {}
-                None => break,
-                Some(other) if **other == definition => return Ok(definition.name),
-                Some(_) => {}
-            }
-        }
-        let name = definition.name.clone();
-        planner.declare_table(CreateTable {
-            definition,
-            on_existing: OnExisting::Refuse,
-            is_temporary: true,
-        })?;
-        Ok(name)
     }
 
     fn text(&self, format: &str, at: At) -> Result<TableText> {
@@ -400,6 +376,26 @@ impl DataStreamReader {
         }
         Ok(text)
     }
+}
+
+/// Declares the table that a reader reads, unless the same one is there; its name.
+pub fn declared(session: &StreamSession, mut definition: TableDefinition) -> SqlResult<String> {
+    let mut planner = session.0.planner();
+    let base = definition.name.clone();
+    for number in 1.. {
+        if number > 1 {
+            definition.name = format!("{base}-{number}");
+        }
+        match planner.catalog().table(&definition.name) {
+            None if planner.catalog().has(&definition.name) => {}
+            None => break,
+            Some(other) if **other == definition => return Ok(definition.name),
+            Some(_) => {}
+        }
+    }
+    let name = definition.name.clone();
+    planner.declare_table(CreateTable { definition, on_existing: OnExisting::Refuse, is_temporary: true })?;
+    Ok(name)
 }
 
 /// Where a query begins to read that has not run before.

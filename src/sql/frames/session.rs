@@ -7,7 +7,7 @@ use super::{mistake::wrong, streams::Streams};
 use crate::{
     config::Config,
     error::Result,
-    sql::{plan::Planner, sink::MemoryTable},
+    sql::{catalog::NoCalls, plan::Planner, sink::MemoryTable},
     state::RocksMemory,
     ui::Server,
 };
@@ -15,6 +15,7 @@ use arrow::array::RecordBatch;
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
+    ops::{Deref, DerefMut},
     panic::Location,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
@@ -61,11 +62,55 @@ pub struct Session {
     pub state_memory: OnceLock<RocksMemory>,
     /// How many relations have no name of the program's.
     hidden: Mutex<usize>,
+    /// Names of them that no DataFrame has any more.
+    unused: Mutex<Vec<String>>,
+}
+
+/// The name of a relation that only DataFrames know. Without the last of them the relation is forgotten.
+pub struct HiddenName {
+    session: Weak<Session>,
+    pub name: String,
+}
+
+impl Drop for HiddenName {
+    fn drop(&mut self) {
+        if let Some(session) = self.session.upgrade() {
+            // The planner may be in use: it is told when it is asked for the next time.
+            session.unused().push(std::mem::take(&mut self.name));
+        }
+    }
+}
+
+/// The planner, while this thread has it: it calls no function of the program meanwhile.
+pub struct Planning<'s> {
+    planner: MutexGuard<'s, Planner>,
+    _no_calls: NoCalls,
+}
+
+impl Deref for Planning<'_> {
+    type Target = Planner;
+
+    fn deref(&self) -> &Planner {
+        &self.planner
+    }
+}
+
+impl DerefMut for Planning<'_> {
+    fn deref_mut(&mut self) -> &mut Planner {
+        &mut self.planner
+    }
 }
 
 impl Session {
-    pub fn planner(&self) -> MutexGuard<'_, Planner> {
-        self.planner.lock().unwrap_or_else(PoisonError::into_inner)
+    pub fn planner(&self) -> Planning<'_> {
+        let mut planner = self.planner.lock().unwrap_or_else(PoisonError::into_inner);
+        let unused = std::mem::take(&mut *self.unused());
+        unused.iter().for_each(|name| planner.forget(name));
+        Planning { planner, _no_calls: NoCalls::begin() }
+    }
+
+    fn unused(&self) -> MutexGuard<'_, Vec<String>> {
+        self.unused.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The process makes a new session of this name from now on.
@@ -81,10 +126,10 @@ impl Session {
     }
 
     /// A name that no relation of the program has.
-    pub fn hidden_name(&self) -> String {
+    pub fn hidden_name(self: &Arc<Self>) -> Arc<HiddenName> {
         let mut hidden = self.hidden.lock().unwrap_or_else(PoisonError::into_inner);
         *hidden += 1;
-        format!("{HIDDEN}{hidden}")
+        Arc::new(HiddenName { session: Arc::downgrade(self), name: format!("{HIDDEN}{hidden}") })
     }
 }
 
@@ -150,6 +195,7 @@ impl SessionBuilder {
             streams: Streams::default(),
             state_memory: OnceLock::new(),
             hidden: Mutex::default(),
+            unused: Mutex::default(),
         });
         sessions.insert(name, Arc::downgrade(&session));
         Ok(StreamSession(session))

@@ -3,13 +3,17 @@
 //! Owns how columns and options become a declaration. Knows no connector's options: those are checked where a table of SQL is checked.
 //! Invariant: what a value contains never becomes a part of the statement.
 
-use crate::sql::{
-    SourceText, SqlError, SqlResult, TableDefinition,
-    connector::Connector,
-    parse::{Statement, parse, type_name},
+use super::mistake::told;
+use crate::{
+    error::Result,
+    sql::{
+        SourceText, SqlError, SqlResult, TableDefinition,
+        connector::{Connector, bounded},
+        parse::{Statement, parse, type_name},
+    },
 };
-use arrow::datatypes::DataType;
-use std::collections::BTreeMap;
+use arrow::datatypes::{DataType, SchemaRef};
+use std::{collections::BTreeMap, panic::Location};
 
 /// A declaration in the making.
 #[derive(Clone, Debug, Default)]
@@ -20,6 +24,25 @@ pub struct TableText {
     pub primary_key: Vec<String>,
     pub partitioned_by: Vec<String>,
     pub options: BTreeMap<String, String>,
+}
+
+/// The columns of a text such as `word STRING, n BIGINT`, as `schema` of a reader takes it.
+///
+/// ```
+/// use tidegate::sql::parse_schema;
+/// let schema = parse_schema("word STRING NOT NULL, n BIGINT")?;
+/// assert_eq!((schema.field(0).is_nullable(), schema.field(1).name().as_str()), (false, "n"));
+/// # Ok::<(), tidegate::Error>(())
+/// ```
+///
+/// # Errors
+/// [`Error::Plan`](crate::Error::Plan) with the first mistake.
+#[track_caller]
+pub fn parse_schema(columns: &str) -> Result<SchemaRef> {
+    let at = Location::caller();
+    let text = TableText { name: "rows".into(), columns: vec![columns.to_owned()], ..TableText::default() };
+    let definition = text.with("connector", "blackhole").definition();
+    definition.map(|table| bounded::schema(&table)).map_err(|mistake| told(at, mistake))
 }
 
 /// A name in backticks.

@@ -4,6 +4,7 @@
 //! each is a table as SQL declares it, or a place in the program.
 
 use super::{
+    batch,
     frame::DataFrame,
     mistake::{At, told, wrong},
     table::{TableText, column},
@@ -117,13 +118,15 @@ impl Said<'_> {
     fn end(&self) -> Result<End> {
         let gives = if self.mode == OutputMode::Append { Gives::Finals } else { Gives::Updates };
         let mut stream = StreamPlan::default();
-        let planner = self.frame.session.0.planner();
+        let session = &self.frame.session.0;
         let mut query = self.frame.query();
         if self.mode == OutputMode::Complete && query.limit_clause.is_none() {
             query.order_by = None; // all rows are shown, in this order
         }
-        let planned = planner.plan_giving(&query, gives, &mut stream);
-        let planned = planned.map_err(|mistake| told(self.at, mistake))?;
+        let mistaken = |mistake| told(self.at, mistake);
+        let mut planned = session.planner().logical_query(&query).map_err(mistaken)?;
+        planned.logical = batch::without_rows(planned.logical, self.at)?;
+        let planned = session.planner().lower_query(planned, gives, &mut stream).map_err(mistaken)?;
         let node = &stream.nodes[planned.root.0];
         let types = node.schema.fields().iter().map(|field| field.data_type().clone());
         let columns = self.frame.columns().into_iter().zip(types).collect();

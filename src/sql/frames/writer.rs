@@ -4,6 +4,7 @@
 //! program. Invariants: a query that cannot run is refused by `start`, at its line; nothing runs before.
 
 use super::{
+    batch,
     frame::{DataFrame, parsed_ms},
     listener::{QueryStartedEvent, QueryTerminatedEvent},
     mistake::{At, told, wrong},
@@ -267,6 +268,12 @@ impl DataStreamWriter {
     }
 
     fn planned(&self, name: &str, options: BTreeMap<String, String>, at: At) -> Result<Planned> {
+        if self.frame.is_bounded() {
+            let mistake = SqlError::at(None, "`write_stream` can be called only on a streaming DataFrame")
+                .because("the rows of this one have an end: it reads tables that are read once")
+                .next("call show(), collect() or write(), or join a stream with it; read_stream() reads files as they come");
+            return Err(told(at, mistake));
+        }
         let said = Said {
             frame: &self.frame,
             name,
@@ -280,9 +287,13 @@ impl DataStreamWriter {
             at,
         };
         let (target, mut stream) = (said.target()?, StreamPlan::default());
-        let planner = self.frame.session.0.planner();
-        let planned = planner.plan_into(&target.table, &target.insert, &mut stream);
-        let planned = planned.map_err(|mistake| told(at, mistake))?;
+        let session = &self.frame.session.0;
+        let mistaken = |mistake| told(at, mistake);
+        let mut planned =
+            session.planner().logical_insert(&target.table, &target.insert).map_err(mistaken)?;
+        planned.logical = batch::beside_streams(&self.frame, planned.logical, at)?;
+        let planned = session.planner().lower_insert(planned, &target.table, &mut stream);
+        let planned = planned.map_err(mistaken)?;
         let plans = plan::explain(&planned.logical, &stream, planned.root);
         Ok(Planned { stream, target, plans })
     }

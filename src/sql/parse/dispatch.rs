@@ -157,6 +157,9 @@ fn parse_create(cursor: &mut Cursor, mistakes: &mut Vec<SqlError>) -> SqlResult<
             (None, "MATERIALIZED") => {
                 mistake.next("write CREATE VIEW, or INSERT INTO a table with a PRIMARY KEY")
             }
+            (None, "FUNCTION") => mistake
+                .because("functions are code of a program, and a script has none")
+                .next("register it in a program of DataFrames: spark.udf().register(..)"),
             (None, _) => mistake.next("a script creates tables and views"),
         });
     }

@@ -32,11 +32,13 @@ use std::{
 /// Both plans of one query; `root` is the node that ends it.
 #[must_use]
 pub fn explain(logical: &LogicalPlan, plan: &StreamPlan, root: StreamNodeId) -> String {
-    format!(
-        "logical plan:\n{}\nstream plan:\n{}",
-        indented(&logical.display_indent().to_string()),
-        indented(&stream_plan(plan, root))
-    )
+    format!("{}\nstream plan:\n{}", logical_plan(logical), indented(&stream_plan(plan, root)))
+}
+
+/// DataFusion's plan of one query.
+#[must_use]
+pub fn logical_plan(logical: &LogicalPlan) -> String {
+    format!("logical plan:\n{}", indented(&logical.display_indent().to_string()))
 }
 
 fn indented(text: &str) -> String {

@@ -19,10 +19,11 @@ mod windows;
 
 use below::{WindowBelow, unalias};
 pub use event_time::scan_source;
+pub(super) use join::{is_static, rows_of};
 
 use super::{
     mistakes::plain_text,
-    optimize::{DeduplicateNode, SetNode},
+    optimize::{DeduplicateNode, RowsNode, SetNode},
     place::place_of_query,
     stream_plan::{Properties, StreamNode, StreamNodeId, StreamOperator, StreamPlan, TableRows, WindowEnd},
     types::plain,
@@ -31,8 +32,9 @@ use super::{
 };
 use crate::operator::Gives;
 use crate::sql::{
-    SqlError, SqlResult,
+    SqlError, SqlResult, TableDefinition,
     catalog::{Catalog, ClockFunction, TableScanSource},
+    connector::bounded,
 };
 use arrow::datatypes::{DataType, Field, FieldRef, Schema};
 use datafusion_common::{
@@ -76,6 +78,8 @@ pub struct Lower<'a> {
     pub gives: Gives,
     /// Whether all rows are shown at each batch, so that they can have an order.
     pub is_complete: bool,
+    /// Whether all rows have an end: tables that are read once are sources, and nothing waits for event time.
+    pub is_bounded: bool,
 }
 
 /// An expression with the field that it becomes.
@@ -111,6 +115,8 @@ impl Lower<'_> {
                     self.deduplicate(deduplicate)
                 } else if let Some(sets) = node.downcast_ref::<SetNode>() {
                     self.set_operation(sets)
+                } else if let Some(rows) = node.downcast_ref::<RowsNode>() {
+                    Ok(self.rows(rows))
                 } else {
                     Err(self.refused("a part of this query has no streaming operator"))
                 }
@@ -154,25 +160,50 @@ impl Lower<'_> {
         &self.plan.nodes[id.0]
     }
 
+    /// Rows that are there, as a table that is read once.
+    fn rows(&mut self, node: &RowsNode) -> Relation {
+        let table = Arc::new(node.table());
+        let fields = node.rows.schema().fields().to_vec();
+        let columns: Vec<usize> = (0..fields.len()).collect();
+        let id = self.source_of(&table).unwrap_or_else(|| {
+            self.plan.static_tables.insert(table.name.clone(), node.rows.clone());
+            let operator = StreamOperator::Source { table, columns: columns.clone(), event_time: None };
+            let properties = Properties { is_append_only: true, ..Properties::default() };
+            self.add(operator, vec![], fields, properties)
+        });
+        let schema = datafusion_expr::UserDefinedLogicalNodeCore::schema(node).clone();
+        Relation { node: id, columns, predicate: None, schema }
+    }
+
+    /// What reads a table already.
+    fn source_of(&self, table: &TableDefinition) -> Option<StreamNodeId> {
+        let reads = |node: &StreamNode| match &node.operator {
+            StreamOperator::Source { table: other, .. } => other.name == table.name,
+            _ => false,
+        };
+        self.plan.nodes.iter().position(reads).map(StreamNodeId)
+    }
+
     /// One source for each table, which reads every column that anything needs.
     fn scan(&mut self, scan: &TableScan) -> SqlResult<Relation> {
         let Some(source) = scan.source.downcast_ref::<TableScanSource>() else {
             return Err(self.refused("a part of this query reads no table"));
         };
         let table = &source.definition;
+        if self.is_bounded && !self.plan.static_tables.contains_key(&table.name) {
+            self.plan.static_tables.insert(table.name.clone(), bounded::load(table)?);
+        }
         let wanted: Vec<usize> = match &scan.projection {
             Some(columns) => {
                 columns.iter().filter_map(|&column| source.positions.get(column).copied()).collect()
             }
             None => source.positions.clone(),
         };
-        let found = self.plan.nodes.iter().position(
-            |node| matches!(&node.operator, StreamOperator::Source { table: other, .. } if other.name == table.name),
-        );
-        let id = match found {
-            Some(at) => StreamNodeId(at),
+        let id = match self.source_of(table) {
+            Some(id) => id,
             None => self.add_source(source),
         };
+        let is_followed = !self.is_bounded;
         let node = &mut self.plan.nodes[id.0];
         let StreamOperator::Source { columns, event_time, .. } = &mut node.operator else {
             return Err(SqlError::at(None, "a source is not where it was planned"));
@@ -194,10 +225,13 @@ impl Lower<'_> {
         at.truncate(wanted.len());
         node.schema = Arc::new(Schema::new(fields));
         // A row that may be taken back when its window has closed makes no window close.
-        node.properties.time_column =
-            table.watermark.as_ref().filter(|_| TableRows::of(table) == TableRows::Added).and_then(
-                |watermark| node.schema.fields().iter().position(|field| *field.name() == watermark.column),
-            );
+        node.properties.time_column = table
+            .watermark
+            .as_ref()
+            .filter(|_| is_followed && TableRows::of(table) == TableRows::Added)
+            .and_then(|watermark| {
+                node.schema.fields().iter().position(|field| *field.name() == watermark.column)
+            });
         Ok(Relation { node: id, columns: at, predicate: None, schema: scan.projected_schema.clone() })
     }
 

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::sql::{
     Span, SqlError,
-    catalog::Catalog,
+    catalog::{Catalog, shown_function},
     closest::closest,
     walk::{each_expr, walk},
 };
@@ -309,10 +309,11 @@ impl Search<'_> {
             }
             _ => Vec::new(),
         };
+        let shown = shown_function(&name);
         let message = if arguments.is_empty() {
-            format!("`{name}` needs arguments")
+            format!("`{shown}` needs arguments")
         } else {
-            format!("`{name}` does not take ({})", arguments.join(", "))
+            format!("`{shown}` does not take ({})", arguments.join(", "))
         };
         let mistake = SqlError::at(span, message);
         if let Some(syntax) = self.catalog.functions().syntax(&name) {

@@ -17,6 +17,7 @@ mod place;
 mod placement;
 mod refuse;
 mod sink;
+mod stages;
 pub mod stream_plan;
 #[cfg(test)]
 mod tests;
@@ -24,15 +25,16 @@ mod types;
 mod versions;
 mod windows;
 
-pub use explain::{all_sinks, explain, stream_plan as explain_stream_plan};
+pub use explain::{
+    all_sinks, explain, logical_plan as explain_logical_plan, stream_plan as explain_stream_plan,
+};
 
 pub use optimize::DeduplicateNode;
+pub use stages::{RESULT, Stage, Stages};
 
 pub(super) use placement::lies_by;
 pub(super) use sink::{FOREACH_BATCH, MEMORY, written_columns};
-#[cfg(feature = "parquet")]
-pub(super) use types::is_assignable;
-pub(super) use types::{SqlTypes, type_name};
+pub(super) use types::{SqlTypes, is_assignable, plain, type_name};
 pub(super) use versions::VersionsPlanner;
 pub(super) use windows::{
     ADDED as WINDOW_COLUMNS, LATE, LateNode, WatermarkNode, WindowsNode, WindowsPlanner, is_time,
@@ -41,18 +43,23 @@ pub(super) use windows::{
 use self::{
     lower::Lower,
     mistakes::{explain_mistake, expr_mistake, plain_text, plan_expr},
+    optimize::{RowsNode, reads_once},
     place::place_of_query,
+    refuse::MaySort,
+    sink::Targets,
     stream_plan::{StreamNodeId, StreamPlan},
 };
 use super::{
     Span, SqlError, SqlResult, TableDefinition,
-    catalog::Catalog,
+    catalog::{Catalog, UserDefined},
+    op::OrderColumn,
     parse::{CreateTable, CreateView, Drop, Insert, OnExisting},
     schema::ColumnKind,
 };
 use crate::operator::Gives;
-use datafusion_common::{Column as PlanColumn, DFSchemaRef};
-use datafusion_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
+use arrow::array::RecordBatch;
+use datafusion_common::{Column as PlanColumn, DFSchema, DFSchemaRef};
+use datafusion_expr::{Expr, Extension, LogicalPlan, LogicalPlanBuilder};
 use datafusion_sql::sqlparser::ast::Query;
 use std::sync::Arc;
 
@@ -63,6 +70,34 @@ pub struct Planned {
     pub logical: LogicalPlan,
     /// The node that ends it.
     pub root: StreamNodeId,
+}
+
+/// What is known of the rows of a query before it is planned.
+#[derive(Debug)]
+pub struct QueryColumns {
+    /// Their columns, with the names of the relations that they are of.
+    pub schema: DFSchemaRef,
+    /// Whether they have an end: all tables that the query reads are read once.
+    pub is_bounded: bool,
+}
+
+/// A query as it is lowered.
+#[derive(Debug)]
+pub struct LogicalQuery {
+    query: Box<Query>,
+    /// DataFusion's plan, after all rules.
+    pub logical: LogicalPlan,
+}
+
+/// The same of a query that a table takes.
+#[derive(Debug)]
+pub struct LogicalInsert {
+    insert: Insert,
+    targets: Targets,
+    order: Vec<OrderColumn>,
+    is_complete: bool,
+    /// DataFusion's plan, after all rules.
+    pub logical: LogicalPlan,
 }
 
 /// Plans the statements of one script, one after the other.
@@ -82,6 +117,14 @@ impl Planner {
     #[must_use]
     pub fn catalog(&self) -> &Catalog {
         &self.catalog
+    }
+
+    /// Adds a function of the program, in the place of one that had its name. What was planned with that one keeps it.
+    ///
+    /// # Errors
+    /// If SQL has a function of this name.
+    pub(super) fn declare_function(&mut self, function: UserDefined) -> SqlResult {
+        self.catalog.declare_function(function)
     }
 
     /// Declares a table.
@@ -146,7 +189,7 @@ impl Planner {
             return Ok(());
         }
         let query = Box::new(windows::rewritten(&query)?);
-        let mut plan = self.logical(&query, false)?;
+        let mut plan = self.logical(&query, MaySort::Nowhere)?;
         let count = plan.schema().fields().len();
         if !columns.is_empty() {
             if columns.len() != count {
@@ -221,15 +264,39 @@ impl Planner {
         insert: &Insert,
         plan: &mut StreamPlan,
     ) -> SqlResult<Planned> {
+        self.lower_insert(self.logical_insert(table, insert)?, table, plan)
+    }
+
+    /// The first half of [`plan_into`](Self::plan_into).
+    ///
+    /// # Errors
+    /// The first mistake.
+    pub fn logical_insert(&self, table: &TableDefinition, insert: &Insert) -> SqlResult<LogicalInsert> {
         let is_complete = sink::is_complete(table, insert);
         let query = Box::new(windows::rewritten(&insert.query)?);
-        let insert = &Insert { query, ..insert.clone() };
-        let logical = self.analyzed(&insert.query, is_complete)?;
-        let targets = sink::match_columns(table, insert, logical.schema().fields().len())?;
+        let insert = Insert { query, ..insert.clone() };
+        let may_sort = if is_complete { MaySort::AtTheEnd } else { MaySort::Nowhere };
+        let logical = self.analyzed(&insert.query, may_sort)?;
+        let targets = sink::match_columns(table, &insert, logical.schema().fields().len())?;
         let logical = sink::with_target_types(table, &targets, &insert.query, logical)?;
         let logical = self.optimized(&insert.query, logical)?;
         let order = if is_complete { sink::order_of(&logical, &insert.query)? } else { vec![] };
-        let mut longer = plan.clone();
+        Ok(LogicalInsert { insert, targets, order, is_complete, logical })
+    }
+
+    /// The second half of [`plan_into`](Self::plan_into).
+    ///
+    /// # Errors
+    /// The first mistake.
+    pub fn lower_insert(
+        &self,
+        planned: LogicalInsert,
+        table: &Arc<TableDefinition>,
+        plan: &mut StreamPlan,
+    ) -> SqlResult<Planned> {
+        let LogicalInsert { insert, targets, order, is_complete, logical } = planned;
+        let insert = &insert;
+        let (mut longer, is_bounded) = (plan.clone(), plan.is_bounded);
         let mut lower = Lower {
             plan: &mut longer,
             name: &insert.table,
@@ -237,6 +304,7 @@ impl Planner {
             catalog: &self.catalog,
             gives: sink::gives(table, insert),
             is_complete,
+            is_bounded,
         };
         let relation = lower.lower(&logical)?;
         let root = sink::add_sink(&mut lower, table, &targets, insert, &relation, &order)?;
@@ -258,9 +326,32 @@ impl Planner {
     /// # Errors
     /// The first mistake.
     pub fn plan_giving(&self, query: &Query, gives: Gives, plan: &mut StreamPlan) -> SqlResult<Planned> {
-        let query = &windows::rewritten(query)?;
-        let logical = self.analyzed(query, false)?;
-        let logical = self.optimized(query, logical)?;
+        self.lower_query(self.logical_query(query)?, gives, plan)
+    }
+
+    /// The first half of [`plan_giving`](Self::plan_giving).
+    ///
+    /// # Errors
+    /// The first mistake.
+    pub fn logical_query(&self, query: &Query) -> SqlResult<LogicalQuery> {
+        let query = Box::new(windows::rewritten(query)?);
+        let logical = self.analyzed(&query, MaySort::Nowhere)?;
+        let logical = self.optimized(&query, logical)?;
+        Ok(LogicalQuery { query, logical })
+    }
+
+    /// The second half of [`plan_giving`](Self::plan_giving).
+    ///
+    /// # Errors
+    /// The first mistake.
+    pub fn lower_query(
+        &self,
+        planned: LogicalQuery,
+        gives: Gives,
+        plan: &mut StreamPlan,
+    ) -> SqlResult<Planned> {
+        let LogicalQuery { query, logical } = planned;
+        let query = &*query;
         let mut longer = plan.clone();
         let mut lower = Lower {
             plan: &mut longer,
@@ -269,6 +360,7 @@ impl Planner {
             catalog: &self.catalog,
             gives,
             is_complete: false,
+            is_bounded: false,
         };
         let relation = lower.lower(&logical)?;
         let root = lower.exact(&relation);
@@ -277,15 +369,58 @@ impl Planner {
         Ok(Planned { logical, root })
     }
 
-    /// The columns that a query gives, with the names of the relations that they are of.
+    /// The columns that a query gives.
     ///
     /// # Errors
     /// The first mistake.
-    pub fn columns_of(&self, query: &Query) -> SqlResult<DFSchemaRef> {
+    pub fn columns_of(&self, query: &Query) -> SqlResult<QueryColumns> {
         let query = &windows::rewritten(query)?;
-        let logical = self.analyzed(query, false)?;
+        let logical = self.analyzed(query, MaySort::Nowhere)?;
         mistakes::check_literals(query, &logical)?;
-        Ok(logical.schema().clone())
+        Ok(QueryColumns { schema: logical.schema().clone(), is_bounded: reads_once(&logical) })
+    }
+
+    /// What is left to do of a query whose rows have an end, once all that it depends on is there: see [`Stages`].
+    ///
+    /// # Errors
+    /// If there is no operator for a part of it.
+    pub fn stage(&self, plan: &LogicalPlan, query: &Query) -> SqlResult<Stage> {
+        let mut stream = StreamPlan { is_bounded: true, ..StreamPlan::default() };
+        let mut lower = Lower {
+            plan: &mut stream,
+            name: RESULT,
+            query,
+            catalog: &self.catalog,
+            gives: Gives::Updates,
+            is_complete: false,
+            is_bounded: true,
+        };
+        let relation = lower.lower(plan)?;
+        let root = lower.exact(&relation);
+        let is_there = lower.is_there(plan);
+        if !is_there {
+            stages::add_sink(&mut lower, root)?;
+        }
+        windows::check_sessions(&stream, query)?;
+        Ok(if is_there { Stage::There(stream, root) } else { Stage::Runs(stream) })
+    }
+
+    /// Gives rows that are there a name; they are read as those of a view are. The query says the same: it reads that name.
+    ///
+    /// # Errors
+    /// If two columns have one name.
+    pub fn declare_rows(&mut self, name: &str, query: Query, rows: &RecordBatch) -> SqlResult {
+        let wrong = |e: &dyn std::fmt::Display| SqlError::at(None, e.to_string());
+        let schema =
+            DFSchema::try_from(rows.schema().as_ref().clone()).map_err(|e| wrong(&plain_text(&e)))?;
+        let node = RowsNode::new(rows, Arc::new(schema)).map_err(|e| wrong(&e))?;
+        let plan = LogicalPlan::Extension(Extension { node: Arc::new(node) });
+        self.catalog.insert_view(name, Span::default(), Arc::new(query), plan, true)
+    }
+
+    /// Forgets a name that only DataFrames know.
+    pub fn forget(&mut self, name: &str) {
+        self.catalog.remove(name);
     }
 
     /// Gives a query under a name, with something above its plan; it is read as a view is.
@@ -298,7 +433,7 @@ impl Planner {
         query: &Query,
         above: impl FnOnce(LogicalPlan) -> SqlResult<LogicalPlan>,
     ) -> SqlResult {
-        let plan = above(self.logical(query, false)?)?;
+        let plan = above(self.logical(query, MaySort::Nowhere)?)?;
         self.catalog.insert_view(name, Span::default(), Arc::new(query.clone()), plan, true)
     }
 
@@ -314,16 +449,18 @@ impl Planner {
         }
     }
 
-    /// `may_sort`: whether the query may have ORDER BY without LIMIT.
-    fn logical(&self, query: &Query, may_sort: bool) -> SqlResult<LogicalPlan> {
+    /// `may_sort` is for a query whose rows have no end.
+    fn logical(&self, query: &Query, may_sort: MaySort) -> SqlResult<LogicalPlan> {
         let query = &versions::rewritten(&self.catalog, query)?;
+        // Which tables it reads is known from its plan.
+        let plan = optimize::plan_query(&self.catalog, query);
+        let may_sort = if plan.as_ref().is_ok_and(reads_once) { MaySort::Everywhere } else { may_sort };
         refuse::check_query(&self.catalog, query, may_sort)
             .map_err(|error| error.or_at(place_of_query(query)))?;
-        optimize::plan_query(&self.catalog, query)
-            .map_err(|error| explain_mistake(&self.catalog, query, &error))
+        plan.map_err(|error| explain_mistake(&self.catalog, query, &error))
     }
 
-    fn analyzed(&self, query: &Query, may_sort: bool) -> SqlResult<LogicalPlan> {
+    fn analyzed(&self, query: &Query, may_sort: MaySort) -> SqlResult<LogicalPlan> {
         let logical = self.logical(query, may_sort)?;
         optimize::analyze(&self.catalog, logical)
             .map_err(|error| explain_mistake(&self.catalog, query, &error))

@@ -9,9 +9,11 @@
 mod deduplicate;
 mod floats;
 mod names;
+mod rows;
 mod sets;
 
 pub use deduplicate::DeduplicateNode;
+pub use rows::{RowsNode, reads_once};
 pub use sets::SetNode;
 
 use crate::sql::catalog::Catalog;

@@ -48,11 +48,22 @@ const OTHER_NAMES: [(&str, &str); 9] = [
     ("rand", "random"),
 ];
 
-/// Finds the first thing in a query that cannot be. `may_sort`: whether it may have ORDER BY without LIMIT.
+/// Where a query may have ORDER BY without LIMIT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MaySort {
+    /// Nowhere.
+    Nowhere,
+    /// At its end: all rows are shown, again and again.
+    AtTheEnd,
+    /// Everywhere, and LIMIT without ORDER BY too: its rows have an end.
+    Everywhere,
+}
+
+/// Finds the first thing in a query that cannot be.
 ///
 /// # Errors
 /// That thing.
-pub fn check_query(catalog: &Catalog, query: &Query, may_sort: bool) -> Result<(), SqlError> {
+pub fn check_query(catalog: &Catalog, query: &Query, may_sort: MaySort) -> Result<(), SqlError> {
     let mut check = Check { catalog, with: Vec::new(), in_call: vec![], may_sort };
     match walk(query, &mut check) {
         ControlFlow::Break(error) => Err(*error),
@@ -65,7 +76,7 @@ pub fn check_query(catalog: &Catalog, query: &Query, may_sort: bool) -> Result<(
 /// # Errors
 /// The first thing that cannot be.
 pub fn check_expr(catalog: &Catalog, expr: &Expr) -> Result<(), SqlError> {
-    let mut check = Check { catalog, with: Vec::new(), in_call: vec![], may_sort: false };
+    let mut check = Check { catalog, with: Vec::new(), in_call: vec![], may_sort: MaySort::Nowhere };
     let ControlFlow::Break(error) = walk(expr, &mut check) else { return Ok(()) };
     Err(*error)
 }
@@ -76,8 +87,7 @@ struct Check<'a> {
     with: Vec<Vec<String>>,
     /// Whether this is inside of a call of a windowing function, and not in a query in it; of the queries around too.
     in_call: Vec<bool>,
-    /// Whether the outermost query may have ORDER BY without LIMIT.
-    may_sort: bool,
+    may_sort: MaySort,
 }
 
 type Found = ControlFlow<Box<SqlError>>;
@@ -249,9 +259,12 @@ impl Check<'_> {
         if let Some(fetch) = &query.fetch {
             return Some(not_yet(fetch, "FETCH FIRST is").next("write LIMIT and the number of rows"));
         }
+        if self.may_sort == MaySort::Everywhere {
+            return None;
+        }
         match (&query.order_by, &query.limit_clause) {
             (Some(order_by), None) => {
-                if self.may_sort && self.with.len() == 1 {
+                if self.may_sort == MaySort::AtTheEnd && self.with.len() == 1 {
                     return None;
                 }
                 let place = match &order_by.kind {

@@ -33,6 +33,7 @@ pub const MEMORY: &str = "memory";
 pub const FOREACH_BATCH: &str = "foreach-batch";
 
 /// Where the columns of a query go.
+#[derive(Debug)]
 pub struct Targets {
     /// For each column of the query the position of the table's column in its declaration.
     pub positions: Vec<usize>,
@@ -244,7 +245,7 @@ pub fn add_sink(
 }
 
 /// Above an aggregate a function that gives another value each time may only be a column that a new row overwrites.
-fn check_volatile(lower: &Lower<'_>, node: StreamNodeId, mode: OutputMode, key: &[usize]) -> SqlResult {
+pub fn check_volatile(lower: &Lower<'_>, node: StreamNodeId, mode: OutputMode, key: &[usize]) -> SqlResult {
     let end = &lower.plan.nodes[node.0];
     if end.properties.is_append_only || !lower.is_volatile_below(node) {
         return Ok(());

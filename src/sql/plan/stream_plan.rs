@@ -29,6 +29,8 @@ pub struct StreamPlan {
     pub nodes: Vec<StreamNode>,
     /// The rows of tables that are read once, by the names of the tables: each is read once for all queries.
     pub static_tables: BTreeMap<String, RecordBatch>,
+    /// Whether tables that are read once are what it reads, and nothing else is: then it ends.
+    pub is_bounded: bool,
 }
 
 impl StreamPlan {

@@ -22,7 +22,7 @@ use crate::{
     state::{Handle, RowIndex, View},
 };
 use arrow::{
-    array::{ArrayRef, RecordBatch},
+    array::{ArrayRef, RecordBatch, RecordBatchOptions},
     datatypes::{FieldRef, Schema},
 };
 
@@ -119,13 +119,18 @@ impl ShownRows {
             return Ok(());
         }
         let mut decoder = self.format.decoder(self.rows_max.min(ROOM_ROWS))?;
-        keys.into_iter().try_for_each(|key| decoder.push(key))?;
+        let mut count = 0;
+        keys.into_iter().try_for_each(|key| {
+            count += 1;
+            decoder.push(key)
+        })?;
         let by_key = decoder.finish()?;
         let mut columns = by_key.clone();
         for (column, at) in by_key.into_iter().zip(&self.key_columns) {
             columns[*at] = column;
         }
-        let rows = RecordBatch::try_new(self.columns.schema().clone(), columns)
+        let options = RecordBatchOptions::new().with_row_count(Some(count));
+        let rows = RecordBatch::try_new_with_options(self.columns.schema().clone(), columns, &options)
             .map_err(|e| Error::Codec(format!("rows do not fit their columns: {e}")))?;
         match self.place {
             ShownAt::Console { truncates } => {

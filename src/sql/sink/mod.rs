@@ -18,6 +18,6 @@ pub use console::{CompleteTable, ConsoleSink, ShownAt, ShownRows, columns_text};
 pub use encode::{RecordEncoder, RowEncoder, TableColumns};
 pub use files::FileRows;
 pub use print::PrintSink;
-pub use program::{BatchOfRows, MemoryTable, Outlet};
-pub use show::table as shown_table;
+pub use program::{BatchOfRows, MemoryTable, Outlet, RowsInOrder};
+pub use show::{records as shown_records, table as shown_table};
 pub use upsert::UpsertSink;

@@ -3,14 +3,18 @@
 //! Owns what the program sees of them. Knows no engine. Invariants: only rows of committed batches are seen; the function is given a batch
 //! again only as it was, under the same id.
 
-use super::{ShownRows, columns_text};
+use super::{ShownRows, TableColumns, columns_text};
 use crate::{
     error::{Error, Result},
-    operator::Batch,
+    operator::{Batch, Context, Operator, Output, Port},
+    record::Chunk,
     sink::{Collected, CommittedBatch, ForeachBatch, Rdd, Sink as _, SinkContext, SinkShape, TwoPhaseSink},
-    sql::rows::KeyFormat,
+    sql::{Payload, rows::KeyFormat},
 };
-use arrow::{array::RecordBatch, datatypes::SchemaRef};
+use arrow::{
+    array::{RecordBatch, RecordBatchOptions},
+    datatypes::SchemaRef,
+};
 use std::{
     error::Error as StdError,
     fmt,
@@ -84,6 +88,8 @@ pub type BatchOfRows = Arc<dyn Fn(Vec<RecordBatch>, i64) -> Taken + Send + Sync>
 pub enum Outlet {
     /// In memory.
     Memory(MemoryTable),
+    /// In memory; rows that are only added are in the order in which they came.
+    InOrder(MemoryTable),
     /// By a function, which stands here.
     Batches(BatchOfRows, &'static Location<'static>),
 }
@@ -92,6 +98,7 @@ impl fmt::Debug for Outlet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Outlet::Memory(_) => "Memory",
+            Outlet::InOrder(_) => "InOrder",
             Outlet::Batches(..) => "Batches",
         })
     }
@@ -126,6 +133,25 @@ impl Outlet {
     }
 }
 
+/// Gives the rows that are added to what takes them in memory, in their order.
+#[derive(Clone)]
+pub struct RowsInOrder(pub TableColumns);
+
+impl Operator for RowsInOrder {
+    fn sees_batches(&self) -> bool {
+        true
+    }
+
+    fn process(&mut self, _: Port, input: Chunk, cx: &mut Context<'_>) -> Result {
+        let Payload::Rows(delta) = input.view::<Payload>() else { return Ok(()) };
+        let rows = self.0.rows(&delta.rows)?;
+        let (node, from) = (cx.out.node(), cx.out.upstream.clone());
+        let (len, bytes) = (1, rows.get_array_memory_size());
+        cx.out.output(Output::Collected { node, from, chunk: Chunk::sized(vec![rows], len, bytes) });
+        Ok(())
+    }
+}
+
 /// The rows of a batch from what was kept of them: the text of their columns, then each as a key.
 fn decoded<'b>(
     mut rows: impl Iterator<Item = &'b [u8]>,
@@ -142,9 +168,14 @@ fn decoded<'b>(
             one_line(&is)
         )));
     }
-    let mut decoder = format.decoder(1_024)?;
-    rows.try_for_each(|row| decoder.push(row))?;
-    let rows = RecordBatch::try_new(schema.clone(), decoder.finish()?)
+    let (mut decoder, mut count) = (format.decoder(1_024)?, 0);
+    rows.try_for_each(|row| {
+        count += 1;
+        decoder.push(row)
+    })?;
+    // There may be no column.
+    let options = RecordBatchOptions::new().with_row_count(Some(count));
+    let rows = RecordBatch::try_new_with_options(schema.clone(), decoder.finish()?, &options)
         .map_err(|e| Error::Codec(format!("rows do not fit their columns: {e}")))?;
     Ok(vec![rows])
 }

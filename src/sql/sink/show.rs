@@ -128,11 +128,7 @@ pub fn changes(rows: &RecordBatch, kind: impl Fn(usize) -> &'static str) -> Resu
 pub fn table(rows: &RecordBatch, rows_max: usize, cut_at: Option<usize>) -> Result<Vec<String>> {
     let shown = rows.slice(0, rows.num_rows().min(rows_max));
     let mut columns = vec![];
-    for (field, column) in rows.schema().fields().iter().zip(shown.columns()) {
-        let mut cells = vec![cut(field.name(), cut_at)];
-        for row in 0..column.len() {
-            cells.push(cut(&spark_text(column.as_ref(), row)?.unwrap_or_else(|| "NULL".into()), cut_at));
-        }
+    for cells in cells(&shown, cut_at)? {
         let width = cells.iter().map(|cell| cell.chars().count()).max().unwrap_or(0).max(WIDTH_MIN);
         columns.push((cells, width));
     }
@@ -148,9 +144,49 @@ pub fn table(rows: &RecordBatch, rows_max: usize, cut_at: Option<usize>) -> Resu
     let mut lines = vec![border.clone(), line(0), border.clone()];
     lines.extend((1..=shown.num_rows()).map(line));
     lines.push(border);
-    if rows.num_rows() > rows_max {
-        lines.push(format!("only showing top {rows_max} row{}", if rows_max == 1 { "" } else { "s" }));
+    lines.extend(rest(rows, rows_max));
+    Ok(lines)
+}
+
+/// What is said of the rows that are not shown.
+fn rest(rows: &RecordBatch, rows_max: usize) -> Option<String> {
+    let rows_are = if rows_max == 1 { "row" } else { "rows" };
+    (rows.num_rows() > rows_max).then(|| format!("only showing top {rows_max} {rows_are}"))
+}
+
+/// The texts of each column: its name, then its values.
+fn cells(rows: &RecordBatch, cut_at: Option<usize>) -> Result<Vec<Vec<String>>> {
+    let mut columns = vec![];
+    for (field, column) in rows.schema().fields().iter().zip(rows.columns()) {
+        let mut cells = vec![cut(field.name(), cut_at)];
+        for row in 0..column.len() {
+            cells.push(cut(&spark_text(column.as_ref(), row)?.unwrap_or_else(|| "NULL".into()), cut_at));
+        }
+        columns.push(cells);
     }
+    Ok(columns)
+}
+
+/// The same with a line for each value, as Spark's `show` draws it if it is vertical.
+///
+/// # Errors
+/// If a value cannot be shown.
+pub fn records(rows: &RecordBatch, rows_max: usize, cut_at: Option<usize>) -> Result<Vec<String>> {
+    let shown = rows.slice(0, rows.num_rows().min(rows_max));
+    let columns = cells(&shown, cut_at)?;
+    let width = |cells: &[String]| cells.iter().map(|cell| cell.chars().count()).max().unwrap_or(0);
+    let names = columns.iter().map(|cells| width(&cells[..1])).max().unwrap_or(0).max(WIDTH_MIN);
+    let values = columns.iter().map(|cells| width(&cells[1..])).max().unwrap_or(0).max(WIDTH_MIN);
+    let mut lines = vec![];
+    for row in 0..shown.num_rows() {
+        lines.push(format!("{:-<width$}", format!("-RECORD {row}"), width = names + values + 5));
+        let line = |cells: &Vec<String>| format!(" {:<names$} | {:<values$} ", cells[0], cells[row + 1]);
+        lines.extend(columns.iter().map(line));
+    }
+    if shown.num_rows() == 0 {
+        lines.push("(0 rows)".to_owned());
+    }
+    lines.extend(rest(rows, rows_max));
     Ok(lines)
 }
 
@@ -200,6 +236,21 @@ mod tests {
 +----+---+
 only showing top 1 row";
         assert_eq!(table(&rows(), 1, None).unwrap().join("\n"), expected);
+    }
+
+    #[test]
+    fn records_are_as_spark_draws_them() {
+        let expected = [
+            "-RECORD 0-----",
+            " word | tea   ",
+            " n    | 3     ",
+            "-RECORD 1-----",
+            " word | NULL  ",
+            " n    | 12345 ",
+            "only showing top 2 rows",
+        ];
+        assert_eq!(records(&rows(), 2, Some(CUT_AT)).unwrap(), expected);
+        assert_eq!(records(&rows().slice(0, 0), 2, None).unwrap(), ["(0 rows)"]);
     }
 
     #[test]

@@ -252,6 +252,11 @@ fn what_files_and_sockets_cannot_do_is_refused() {
             |                                                                             ^^^^^^^^^^^^^^^
           files are read and written where the process runs
           next: write a path such as '/data/orders' or 'file:///data/orders'
+        q.sql:3:17: table `t` is read once, at the start, and only a stream can join it
+          3 | INSERT INTO out SELECT a FROM t;
+            |                 ^^^^^^
+          its rows do not come one after the other, so nothing says when an answer changes
+          next: write FROM stream JOIN table ON .., where the table may be a query with WHERE and expressions, but without DISTINCT and aggregates; files that keep coming are a stream: 'source.monitor-interval' = '1 s'
 
         q.sql:1:14: files that come while the script runs cannot be read as Parquet
           1 | CREATE TABLE t (a INT, b STRING) WITH ('connector' = 'filesystem', 'path' = '/data/t', 'format' = 'parquet', 'source.monitor-interval' = '1 s');
@@ -264,46 +269,86 @@ fn what_files_and_sockets_cannot_do_is_refused() {
             |              ^
           files that are read once, at the start, are taken as they are
           next: add 'source.monitor-interval' = '1 s' to read files as they come
+        q.sql:3:17: table `t` is read once, at the start, and only a stream can join it
+          3 | INSERT INTO out SELECT a FROM t;
+            |                 ^^^^^^
+          its rows do not come one after the other, so nothing says when an answer changes
+          next: write FROM stream JOIN table ON .., where the table may be a query with WHERE and expressions, but without DISTINCT and aggregates; files that keep coming are a stream: 'source.monitor-interval' = '1 s'
 
         q.sql:1:14: 'on-bad-record' = 'dead-letter' for files that are read at the start
           1 | CREATE TABLE t (a INT, b STRING) WITH ('connector' = 'filesystem', 'path' = '/data/t', 'format' = 'csv', 'on-bad-record' = 'dead-letter');
             |              ^
           dead letters are written with the batch that finds them, and there is none yet
           next: write 'fail' or 'skip'
+        q.sql:3:17: table `t` is read once, at the start, and only a stream can join it
+          3 | INSERT INTO out SELECT a FROM t;
+            |                 ^^^^^^
+          its rows do not come one after the other, so nothing says when an answer changes
+          next: write FROM stream JOIN table ON .., where the table may be a query with WHERE and expressions, but without DISTINCT and aggregates; files that keep coming are a stream: 'source.monitor-interval' = '1 s'
 
         q.sql:1:106: the option 'sink.rolling-policy.file-size' is not supported
           1 | CREATE TABLE t (a INT, b STRING) WITH ('connector' = 'filesystem', 'path' = '/data/t', 'format' = 'csv', 'sink.rolling-policy.file-size' = '1MB');
             |                                                                                                          ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
           each batch writes files of its own, which readers see complete
           next: leave it out, and choose the batch interval: SET 'batch-interval-ms' = '60000'
+        q.sql:3:17: table `t` is read once, at the start, and only a stream can join it
+          3 | INSERT INTO out SELECT a FROM t;
+            |                 ^^^^^^
+          its rows do not come one after the other, so nothing says when an answer changes
+          next: write FROM stream JOIN table ON .., where the table may be a query with WHERE and expressions, but without DISTINCT and aggregates; files that keep coming are a stream: 'source.monitor-interval' = '1 s'
 
         q.sql:1:130: '::' cannot be the delimiter of fields
           1 | CREATE TABLE t (a INT, b STRING) WITH ('connector' = 'filesystem', 'path' = '/data/t', 'format' = 'csv', 'csv.field-delimiter' = '::');
             |                                                                                                                                  ^^^^
           it is one character of ASCII, and no line break
           next: write a character such as ',', ';', '|' or '\t'
+        q.sql:3:17: table `t` is read once, at the start, and only a stream can join it
+          3 | INSERT INTO out SELECT a FROM t;
+            |                 ^^^^^^
+          its rows do not come one after the other, so nothing says when an answer changes
+          next: write FROM stream JOIN table ON .., where the table may be a query with WHERE and expressions, but without DISTINCT and aggregates; files that keep coming are a stream: 'source.monitor-interval' = '1 s'
 
         q.sql:1:106: the option 'csv.escape-character' is not supported
           1 | CREATE TABLE t (a INT, b STRING) WITH ('connector' = 'filesystem', 'path' = '/data/t', 'format' = 'csv', 'csv.escape-character' = '\');
             |                                                                                                          ^^^^^^^^^^^^^^^^^^^^^^
           a quote within quotes is written twice
           next: leave it out, and write "" for a quote in quotes
+        q.sql:3:17: table `t` is read once, at the start, and only a stream can join it
+          3 | INSERT INTO out SELECT a FROM t;
+            |                 ^^^^^^
+          its rows do not come one after the other, so nothing says when an answer changes
+          next: write FROM stream JOIN table ON .., where the table may be a query with WHERE and expressions, but without DISTINCT and aggregates; files that keep coming are a stream: 'source.monitor-interval' = '1 s'
 
         q.sql:1:130: fields cannot be told apart by their quote
           1 | CREATE TABLE t (a INT, b STRING) WITH ('connector' = 'filesystem', 'path' = '/data/t', 'format' = 'csv', 'csv.quote-character' = ',');
             |                                                                                                                                  ^^^
           next: choose another quote or another delimiter
+        q.sql:3:17: table `t` is read once, at the start, and only a stream can join it
+          3 | INSERT INTO out SELECT a FROM t;
+            |                 ^^^^^^
+          its rows do not come one after the other, so nothing says when an answer changes
+          next: write FROM stream JOIN table ON .., where the table may be a query with WHERE and expressions, but without DISTINCT and aggregates; files that keep coming are a stream: 'source.monitor-interval' = '1 s'
 
         q.sql:1:24: rows of files have no metadata
           1 | CREATE TABLE t (a INT, o BIGINT METADATA FROM 'offset') WITH ('connector' = 'filesystem', 'path' = '/data/t', 'format' = 'csv');
             |                        ^
           next: declare the column without METADATA, or leave it out
+        q.sql:3:17: table `t` is read once, at the start, and only a stream can join it
+          3 | INSERT INTO out SELECT a FROM t;
+            |                 ^^^^^^
+          its rows do not come one after the other, so nothing says when an answer changes
+          next: write FROM stream JOIN table ON .., where the table may be a query with WHERE and expressions, but without DISTINCT and aggregates; files that keep coming are a stream: 'source.monitor-interval' = '1 s'
 
         q.sql:1:14: the files of table `t` have no column
           1 | CREATE TABLE t (a INT) PARTITIONED BY (a) WITH ('connector' = 'filesystem', 'path' = '/data/t', 'format' = 'csv');
             |              ^
           columns of PARTITIONED BY are in the names of folders, not in the files
           next: leave a column out of PARTITIONED BY
+        q.sql:3:17: table `t` is read once, at the start, and only a stream can join it
+          3 | INSERT INTO out SELECT a FROM t;
+            |                 ^^^^^^
+          its rows do not come one after the other, so nothing says when an answer changes
+          next: write FROM stream JOIN table ON .., where the table may be a query with WHERE and expressions, but without DISTINCT and aggregates; files that keep coming are a stream: 'source.monitor-interval' = '1 s'
 
         q.sql:1:47: there is no column `c` in this table
           1 | CREATE TABLE t (a INT, b INT) PARTITIONED BY (c) WITH ('connector' = 'filesystem', 'path' = '/data/t', 'format' = 'csv');
@@ -350,11 +395,21 @@ fn what_files_and_sockets_cannot_do_is_refused() {
             |                                                                      ^^^^^^^^^^^^^^^^^^^
           Postgres is the only database that rows are written to
           next: write 'url' = 'jdbc:postgresql://host:5432/database'
+        q.sql:3:17: table `t` is read once, at the start, and only a stream can join it
+          3 | INSERT INTO out SELECT a FROM t;
+            |                 ^^^^^^
+          its rows do not come one after the other, so nothing says when an answer changes
+          next: write FROM stream JOIN table ON .., where the table may be a query with WHERE and expressions, but without DISTINCT and aggregates; files that keep coming are a stream: 'source.monitor-interval' = '1 s'
 
         q.sql:1:70: a user in the URL
           1 | CREATE TABLE t (a INT, b STRING) WITH ('connector' = 'jdbc', 'url' = 'jdbc:postgresql://me:secret@h/db', 'table-name' = 't');
             |                                                                      ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
           next: write 'username' = '..' and 'password' = '..' besides 'url'
+        q.sql:3:17: table `t` is read once, at the start, and only a stream can join it
+          3 | INSERT INTO out SELECT a FROM t;
+            |                 ^^^^^^
+          its rows do not come one after the other, so nothing says when an answer changes
+          next: write FROM stream JOIN table ON .., where the table may be a query with WHERE and expressions, but without DISTINCT and aggregates; files that keep coming are a stream: 'source.monitor-interval' = '1 s'
 
         q.sql:3:17: table `t` is read once, at the start, and only a stream can join it
           3 | INSERT INTO out SELECT a FROM t;

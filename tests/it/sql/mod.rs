@@ -8,6 +8,7 @@ mod distinct;
 mod docs;
 mod files;
 mod frames;
+mod frames_batch;
 mod frames_io;
 mod functions;
 mod fuzz;
@@ -20,6 +21,7 @@ mod ranks;
 mod sessions;
 mod stateless;
 mod static_joins;
+mod udf;
 mod upsert;
 mod windows;
 

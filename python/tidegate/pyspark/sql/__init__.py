@@ -5,10 +5,12 @@ from typing import Any, Dict
 from tidegate.pyspark.sql.column import Column
 from tidegate.pyspark.sql.dataframe import DataFrame
 from tidegate.pyspark.sql.group import GroupedData
+from tidegate.pyspark.sql.readwriter import DataFrameReader, DataFrameWriter
 from tidegate.pyspark.sql.session import Catalog, SparkSession
 from tidegate.pyspark.sql.types import Row
+from tidegate.pyspark.sql.udf import UDFRegistration
 
-__all__ = ["Catalog", "Column", "DataFrame", "GroupedData", "Row", "SparkSession"]
+__all__ = ["Catalog", "Column", "DataFrame", "DataFrameReader", "DataFrameWriter", "GroupedData", "Row", "SparkSession", "UDFRegistration"]
 
 _NULLS = "use `select` with `coalesce`"
 _WHOLE = "use `foreachBatch` with `toPandas()`"
@@ -16,16 +18,13 @@ _WHOLE = "use `foreachBatch` with `toPandas()`"
 #: What `pyspark.sql` has and this package has not, with what to write instead.
 MISSING: Dict[str, str] = {
     "DataFrameNaFunctions": _NULLS,
-    "DataFrameReader": "use `readStream`",
     "DataFrameStatFunctions": _WHOLE,
-    "DataFrameWriter": "use `writeStream`",
     "DataFrameWriterV2": "use `writeStream.toTable(..)`",
     "HiveContext": "there is no Hive: use `SparkSession`",
     "Observation": "use `lastProgress`, or a query of aggregates",
     "PandasCogroupedOps": "use `join`",
     "SQLContext": "use `SparkSession`",
-    "UDFRegistration": "there are no functions of Python in DataFrames: use those of `functions`, `foreachBatch`, or `DStream.map`",
-    "UDTFRegistration": "there are no functions of Python in DataFrames: use `explode`, or `DStream.flatMap`",
+    "UDTFRegistration": "there are no functions of Python that make rows: use `explode` of what a `udf` gives, or `DStream.flatMap`",
     "Window": "write OVER in `spark.sql(..)`: docs/sql.md says which windows there are",
     "WindowSpec": "write OVER in `spark.sql(..)`: docs/sql.md says which windows there are",
 }

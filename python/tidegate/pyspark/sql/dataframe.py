@@ -15,6 +15,7 @@ from tidegate.pyspark.sql.types import Row, StructType, _row
 from tidegate.pyspark.storagelevel import StorageLevel
 
 if TYPE_CHECKING:
+    from tidegate.pyspark.sql.readwriter import DataFrameWriter
     from tidegate.pyspark.sql.session import SparkSession
     from tidegate.pyspark.sql.streaming import DataStreamWriter
 
@@ -22,7 +23,6 @@ __all__ = ["BatchDataFrame", "DataFrame"]
 
 ColumnOrName = Union[Column, str]
 
-_ENDS = "rows keep coming: write them to `memory` or `console`, with `trigger(availableNow=True)` if it should end; `foreachBatch` is given the rows of each batch"
 _RDD = "use `foreachBatch`; for functions of rows there are DStreams (docs/python.md)"
 _GROUPS = "make a query for each grouping, and `union` them"
 _SAMPLE = "filter by a hash of a column"
@@ -35,9 +35,7 @@ MISSING: Dict[str, str] = {
     "approxQuantile": _WHOLE,
     "checkpoint": "state is durable with each batch: leave it out",
     "coalesce": _LEAVE,
-    "collect": _ENDS,
     "corr": _WHOLE,
-    "count": "`df.groupBy().count()` counts rows as they come; " + _ENDS,
     "cov": _WHOLE,
     "createGlobalTempView": "use `createTempView`: there is one session",
     "createOrReplaceGlobalTempView": "use `createOrReplaceTempView`: there is one session",
@@ -48,15 +46,10 @@ MISSING: Dict[str, str] = {
     "dropna": "use `filter` with `isNotNull`",
     "exceptAll": "use `subtract`, of distinct rows",
     "fillna": _NULLS,
-    "first": _ENDS,
-    "foreach": "use `writeStream.foreach(..)`",
-    "foreachPartition": "use `writeStream.foreachBatch(..)`",
     "freqItems": _WHOLE,
-    "head": _ENDS,
     "hint": _LEAVE,
     "inputFiles": "the files are those of the folder that is read",
     "intersectAll": "use `intersect`, of distinct rows",
-    "isEmpty": _ENDS,
     "isLocal": _LEAVE,
     "localCheckpoint": "state is durable with each batch: leave it out",
     "mapInArrow": _RDD,
@@ -76,20 +69,14 @@ MISSING: Dict[str, str] = {
     "sample": _SAMPLE,
     "sampleBy": _SAMPLE,
     "semanticHash": "compare `explain()`",
-    "show": _ENDS,
     "sortWithinPartitions": "use `orderBy` with `limit`",
     "sql_ctx": "use `sparkSession`",
     "stat": _WHOLE,
     "summary": _WHOLE,
-    "tail": _ENDS,
-    "take": _ENDS,
     "to": "use `select` with `cast`",
-    "toLocalIterator": _ENDS,
-    "toPandas": _ENDS,
     "to_koalas": _WHOLE,
     "to_pandas_on_spark": _WHOLE,
     "unpivot": _WHOLE,
-    "write": "use `writeStream`",
     "writeTo": "use `writeStream.toTable(..)`",
 }
 
@@ -134,8 +121,81 @@ class _Described:
         print("\n".join(lines) + "\n")
 
 
-class DataFrame(_Described):
-    """Rows that keep coming, with the same columns. Made by a session, and from others by methods. It runs once it is written."""
+class _Shown(_Described):
+    """What a program gets of rows that have an end."""
+
+    def _there(self) -> "BatchDataFrame":
+        raise NotImplementedError
+
+    def count(self) -> int:
+        """The number of rows."""
+        return len(self._there())
+
+    def isEmpty(self) -> bool:
+        """Whether there is no row."""
+        return not len(self._there())
+
+    def collect(self) -> List[Row]:
+        """All rows."""
+        there = self._there()
+        return there._taken(len(there))
+
+    def take(self, num: int) -> List[Row]:
+        """The first rows."""
+        return self._there()._taken(num)
+
+    def head(self, n: Optional[int] = None) -> Union[Row, None, List[Row]]:
+        """The first row, or the first rows."""
+        return self.first() if n is None else self._there()._taken(n)
+
+    def first(self) -> Optional[Row]:
+        """The first row, if there is one."""
+        rows = self._there()._taken(1)
+        return rows[0] if rows else None
+
+    def tail(self, num: int) -> List[Row]:
+        """The last rows."""
+        return self.collect()[-num:] if num else []
+
+    def toLocalIterator(self, prefetchPartitions: bool = False) -> Iterator[Row]:
+        """The rows one by one."""
+        return iter(self.collect())
+
+    def foreach(self, f: Callable[[Row], None]) -> None:
+        """Calls a function with each row."""
+        for row in self.collect():
+            f(row)
+
+    def foreachPartition(self, f: Callable[[Iterator[Row]], None]) -> None:
+        """Calls a function with all rows."""
+        f(iter(self.collect()))
+
+    def show(self, n: int = 20, truncate: Union[bool, int] = True, vertical: bool = False) -> None:
+        """Prints the first rows as a table, or with a line for each value."""
+        cut_at = (20 if truncate else None) if isinstance(truncate, bool) else truncate or None
+        print("\n".join(self._there()._rows.table(n, cut_at, vertical)) + "\n")
+        sys.stdout.flush()
+
+    def toArrow(self) -> Any:
+        """The rows as a table of pyarrow."""
+        try:
+            import pyarrow
+        except ImportError:
+            missing("DataFrame.toArrow without pyarrow", "`pip install pyarrow`, or use `collect()`")
+        return pyarrow.ipc.open_stream(self._there()._rows.ipc()).read_all()
+
+    def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
+        return self.toArrow().__arrow_c_stream__(requested_schema)
+
+    def toPandas(self) -> Any:
+        """The rows as a DataFrame of pandas."""
+        return self.toArrow().to_pandas()
+
+
+class DataFrame(_Shown):
+    """Rows with the same columns. Made by a session, and from others by methods. Of rows that keep coming it runs once it is written; of rows that
+    have an end it runs when they are asked for (:meth:`show`, :meth:`collect`), and a stream can be joined with it.
+    """
 
     def __init__(self, frame: "_tidegate.Frame", session: "SparkSession") -> None:
         self._frame = frame
@@ -143,6 +203,9 @@ class DataFrame(_Described):
 
     def _then(self, frame: "_tidegate.Frame") -> "DataFrame":
         return DataFrame(frame, self._session)
+
+    def _there(self) -> "BatchDataFrame":
+        return BatchDataFrame(self._frame.collect(caller()), self._session)
 
     def _schema_json(self) -> str:
         return self._frame.schema_json()
@@ -161,6 +224,13 @@ class DataFrame(_Described):
     def isStreaming(self) -> bool:
         """Whether its rows keep coming."""
         return self._frame.is_streaming()
+
+    @property
+    def write(self) -> "DataFrameWriter":
+        """Writes its rows, which have an end, into files."""
+        from tidegate.pyspark.sql.readwriter import DataFrameWriter
+
+        return DataFrameWriter(self)
 
     @property
     def writeStream(self) -> "DataStreamWriter":
@@ -288,7 +358,7 @@ class DataFrame(_Described):
 
     def orderBy(self, *cols: Any, **kwargs: Any) -> "DataFrame":
         """In the order of these columns. Of rows that keep coming only the first are known, with :meth:`limit`; in output mode complete to the
-        console, all.
+        console, all. Rows that have an end are shown so.
         """
         ascending = kwargs.get("ascending", True)
         columns = [self._ordered(col) for col in _flat(cols)]
@@ -307,7 +377,7 @@ class DataFrame(_Described):
         return self.orderBy(*cols, **kwargs)
 
     def limit(self, num: int) -> "DataFrame":
-        """The first rows of an order."""
+        """The first rows; of rows that keep coming, those of an order."""
         return self._then(self._frame.limit(num, caller()))
 
     # ---- several DataFrames -----------------------------------------------------------------------------------
@@ -416,11 +486,9 @@ class DataFrame(_Described):
         return StorageLevel.MEMORY_AND_DISK
 
 
-_BATCH = "do it before `writeStream`; or with `toArrow()`, `toPandas()` or `collect()`"
-
-
-class BatchDataFrame(_Described):
-    """Rows that are there: those of a batch, as ``foreachBatch`` is given them, or of a query with the sink ``memory``.
+class BatchDataFrame(_Shown):
+    """Rows that are there: those of a batch, as ``foreachBatch`` is given them, or of a query with the sink ``memory``. What is made of it by the
+    methods of a :class:`DataFrame` is one whose rows have an end.
 
     Arrow's readers take it as it is (``__arrow_c_stream__``), for instance ``polars.from_arrow(df)``; :meth:`toArrow` needs pyarrow, and
     :meth:`toPandas` pandas too.
@@ -431,6 +499,7 @@ class BatchDataFrame(_Described):
     def __init__(self, rows: "_tidegate.Rows", session: "SparkSession") -> None:
         self._rows = rows
         self._session = session
+        self._made: Optional["_tidegate.Frame"] = None
 
     def _schema_json(self) -> str:
         return self._rows.schema_json()
@@ -446,86 +515,26 @@ class BatchDataFrame(_Described):
     def __repr__(self) -> str:
         return f"DataFrame[{', '.join(f'{name}: {kind}' for name, kind in self.dtypes)}]"
 
+    @property
+    def _frame(self) -> "_tidegate.Frame":
+        if self._made is None:
+            self._made = self._session._engine.of_rows(self._rows, caller())
+        return self._made
+
     def __getattr__(self, name: str) -> Any:
-        if name == "write":
-            missing("DataFrame.write of a batch", "use `toArrow()` with `pyarrow.parquet.write_table`, or `toPandas()`; files and topics are written exactly once by `writeStream`")
-        if not name.startswith("_") and (hasattr(DataFrame, name) or name in MISSING):
-            missing(f"DataFrame.{name} of a batch", _BATCH)
-        raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(DataFrame(self._frame, self._session), name)
+
+    def __getitem__(self, item: Any) -> Any:
+        return DataFrame(self._frame, self._session)[item]
+
+    def _there(self) -> "BatchDataFrame":
+        return self
 
     def _taken(self, num: int) -> List[Row]:
         names = tuple(self.columns)
         return [_row(names, values) for values in self._rows.tuples(num)]
-
-    def count(self) -> int:
-        """The number of rows."""
-        return len(self._rows)
-
-    def isEmpty(self) -> bool:
-        """Whether there is no row."""
-        return not len(self._rows)
-
-    def collect(self) -> List[Row]:
-        """All rows."""
-        return self._taken(len(self._rows))
-
-    def take(self, num: int) -> List[Row]:
-        """The first rows."""
-        return self._taken(num)
-
-    def head(self, n: Optional[int] = None) -> Union[Row, None, List[Row]]:
-        """The first row, or the first rows."""
-        return self.first() if n is None else self._taken(n)
-
-    def first(self) -> Optional[Row]:
-        """The first row, if there is one."""
-        rows = self._taken(1)
-        return rows[0] if rows else None
-
-    def tail(self, num: int) -> List[Row]:
-        """The last rows."""
-        return self.collect()[-num:] if num else []
-
-    def toLocalIterator(self, prefetchPartitions: bool = False) -> Iterator[Row]:
-        """The rows one by one."""
-        return iter(self.collect())
-
-    def foreach(self, f: Callable[[Row], None]) -> None:
-        """Calls a function with each row."""
-        for row in self.collect():
-            f(row)
-
-    def foreachPartition(self, f: Callable[[Iterator[Row]], None]) -> None:
-        """Calls a function with all rows."""
-        f(iter(self.collect()))
-
-    def show(self, n: int = 20, truncate: Union[bool, int] = True, vertical: bool = False) -> None:
-        """Prints the first rows as a table."""
-        if vertical:
-            for number, row in enumerate(self._taken(n)):
-                print(f"-RECORD {number}" + "-" * 10)
-                width = max(map(len, self.columns))
-                for name, value in zip(self.columns, row):
-                    print(f" {name:<{width}} | {'NULL' if value is None else value}")
-            return
-        cut_at = (20 if truncate else None) if isinstance(truncate, bool) else truncate or None
-        print("\n".join(self._rows.table(n, cut_at)) + "\n")
-        sys.stdout.flush()
-
-    def toArrow(self) -> Any:
-        """The rows as a table of pyarrow."""
-        try:
-            import pyarrow
-        except ImportError:
-            missing("DataFrame.toArrow without pyarrow", "`pip install pyarrow`, or use `collect()`")
-        return pyarrow.ipc.open_stream(self._rows.ipc()).read_all()
-
-    def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
-        return self.toArrow().__arrow_c_stream__(requested_schema)
-
-    def toPandas(self) -> Any:
-        """The rows as a DataFrame of pandas."""
-        return self.toArrow().to_pandas()
 
     def toJSON(self) -> List[str]:
         """The rows as JSON."""

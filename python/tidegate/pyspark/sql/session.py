@@ -13,14 +13,16 @@ from tidegate._missing import missing, missing_attribute
 from tidegate.pyspark.conf import SparkConf
 from tidegate.pyspark.context import SparkContext, settings_of
 from tidegate.pyspark.sql.dataframe import BatchDataFrame, DataFrame
+from tidegate.pyspark.sql.infer import rows_of
+from tidegate.pyspark.sql.readwriter import DataFrameReader
 
 if TYPE_CHECKING:
     from tidegate.pyspark.sql.streaming import DataStreamReader, StreamingQueryManager
+    from tidegate.pyspark.sql.udf import UDFRegistration, UserDefinedFunction
 
 __all__ = ["SparkSession"]
 
 _TAGS = "there are no jobs: use `StreamingQuery.stop`"
-_BATCHES = "tables grow for ever: use `readStream`; rows of the program are read by `pandas`, or written to a topic"
 
 #: What PySpark's SparkSession has and this one has not, with what to write instead.
 MISSING: Dict[str, str] = {
@@ -30,17 +32,13 @@ MISSING: Dict[str, str] = {
     "clearTags": "there are no jobs: leave it out",
     "client": "there is no server: the program runs in this process",
     "copyFromLocalToFs": "use `shutil.copy`",
-    "createDataFrame": _BATCHES,
     "getTags": "there are no jobs: leave it out",
     "interruptAll": _TAGS,
     "interruptOperation": _TAGS,
     "interruptTag": _TAGS,
     "newSession": "a process has one session",
     "removeTag": "there are no jobs: leave it out",
-    "range": _BATCHES,
-    "read": _BATCHES,
-    "udf": "there are no functions of Python in DataFrames: use those of `functions`, `foreachBatch`, or `DStream.map`",
-    "udtf": "there are no functions of Python in DataFrames: use `explode`, or `DStream.flatMap`",
+    "udtf": "there are no functions of Python that make rows: use `explode` of what a `udf` gives, or `DStream.flatMap`",
 }
 
 #: How long the end of the process waits for batches in flight.
@@ -178,6 +176,8 @@ class SparkSession:
         self._streams: Optional["StreamingQueryManager"] = None
         #: The DataFrames that are kept in memory, by the names of their queries.
         self._kept: Dict[str, DataFrame] = {}
+        #: The names of functions that columns call, each with whether it is deterministic.
+        self._functions: Dict[Tuple["UserDefinedFunction", bool], str] = {}
 
     @property
     def _engine(self) -> "_tidegate.Session":
@@ -231,6 +231,74 @@ class SparkSession:
         return Catalog(self)
 
     @property
+    def udf(self) -> "UDFRegistration":
+        """The functions of Python that queries in SQL may call."""
+        from tidegate.pyspark.sql.udf import UDFRegistration
+
+        return UDFRegistration(self)
+
+    def _name_of(self, function: "UserDefinedFunction") -> str:
+        """The name by which columns call a function, which is made known with the first one."""
+        key = (function, function.deterministic)
+        if key not in self._functions:
+            self._functions[key] = function._add_to(self._engine, function._name, False)
+        return self._functions[key]
+
+    @property
+    def read(self) -> DataFrameReader:
+        """Reads what is there, once."""
+        return DataFrameReader(self)
+
+    def createDataFrame(
+        self,
+        data: Any,
+        schema: Any = None,
+        samplingRatio: Optional[float] = None,
+        verifySchema: bool = True,
+    ) -> DataFrame:
+        """Rows of the program: tuples, lists, dictionaries, rows, a DataFrame of pandas, or what Arrow's readers take. The types of columns follow
+        from all rows, unless the schema says them: a StructType, a text such as ``word STRING, n INT``, or names.
+        """
+        if type(data).__module__.split(".")[0] == "pandas" or hasattr(data, "__arrow_c_stream__"):
+            return self._of_arrow(data, schema)
+        columns, rows = rows_of(data, schema)
+        return DataFrame(self._engine.of_tuples(columns._columns(), rows, caller()), self)
+
+    def _of_arrow(self, data: Any, schema: Any) -> DataFrame:
+        try:
+            import pyarrow
+        except ImportError:
+            missing("SparkSession.createDataFrame of columns without pyarrow", "`pip install pyarrow`, or give tuples")
+        if type(data).__module__.split(".")[0] == "pandas":
+            table = pyarrow.Table.from_pandas(data, preserve_index=False)
+        else:
+            table = data if isinstance(data, pyarrow.Table) else pyarrow.table(data)
+        sink = pyarrow.BufferOutputStream()
+        with pyarrow.ipc.new_stream(sink, table.schema) as writer:
+            writer.write_table(table)
+        frame = DataFrame(self._engine.of_ipc(sink.getvalue().to_pybytes(), caller()), self)
+        if schema is None:
+            return frame
+        if isinstance(schema, (list, tuple)):
+            return frame.toDF(*schema)
+        columns, _ = rows_of([], schema)
+        names = frame.columns
+        if len(names) != len(columns):
+            raise ValueError(f"there are {len(names)} columns, and the schema has {len(columns)}")
+        return frame.select([frame[name].cast(field.dataType).alias(field.name) for name, field in zip(names, columns)])
+
+    def range(
+        self,
+        start: int,
+        end: Optional[int] = None,
+        step: int = 1,
+        numPartitions: Optional[int] = None,
+    ) -> DataFrame:
+        """Numbers from ``start`` on, or from 0, up to ``end`` and without it, as the column ``id``."""
+        first, last = (0, start) if end is None else (start, end)
+        return DataFrame(self._engine.range(first, last, step, caller()), self)
+
+    @property
     def readStream(self) -> "DataStreamReader":
         """Reads rows that keep coming."""
         from tidegate.pyspark.sql.streaming import DataStreamReader
@@ -269,6 +337,7 @@ class SparkSession:
             except _tidegate.StreamingError:
                 pass  # `awaitTermination` tells it
             self._made = None
+            self._functions.clear()
         self._sc.stop()
         if SparkSession._active is self:
             SparkSession._active = None

@@ -35,6 +35,13 @@ pub(super) fn read(
     Ok(())
 }
 
+/// The columns of a file. Errors of the file have no place.
+pub(super) fn schema(file: File) -> SqlResult<Vec<Field>> {
+    let builder = ParquetRecordBatchReaderBuilder::try_new(file);
+    let builder = builder.map_err(|e| SqlError::at(None, e.to_string()))?;
+    Ok(builder.schema().fields().iter().map(|field| field.as_ref().clone()).collect())
+}
+
 /// Whether the file's column becomes the table's without loss.
 fn check(field: &Field, file: &Schema) -> SqlResult {
     let Ok(of_file) = file.field_with_name(field.name()) else {

@@ -34,12 +34,15 @@ pub(super) fn load(table: &TableDefinition, files: &FilesTable) -> SqlResult<Rec
     let schema = super::schema(table);
     let reader = FileReader { table, files, schema: schema.clone() };
     let mut loading = Loading { table, schema, pieces: vec![], bytes: 0 };
-    let mut paths = vec![];
-    reader.find(&files.path, true, &mut paths)?;
-    for path in &paths {
+    for path in &reader.all()? {
         reader.read(path, &mut loading)?;
     }
     loading.finish()
+}
+
+/// The paths of the files of a table, in the order in which they are read.
+pub(super) fn paths(table: &TableDefinition, files: &FilesTable) -> SqlResult<Vec<PathBuf>> {
+    FileReader { table, files, schema: super::schema(table) }.all()
 }
 
 struct FileReader<'t> {
@@ -52,6 +55,12 @@ impl FileReader<'_> {
     fn failed(&self, path: &Path, what: impl std::fmt::Display) -> SqlError {
         let what = format!("table `{}`: {}: {what}", self.table.name, path.display());
         SqlError::at(self.table.span, what)
+    }
+
+    fn all(&self) -> SqlResult<Vec<PathBuf>> {
+        let mut paths = vec![];
+        self.find(&self.files.path, true, &mut paths)?;
+        Ok(paths)
     }
 
     /// The files at a path, in order.
@@ -102,7 +111,7 @@ impl FileReader<'_> {
         let reader = RowReader::new(format, fields).map_err(|why| self.failed(path, why))?;
         let told = |e: crate::Error| self.failed(path, e);
         let mut rows = reader.rows(ROWS_MAX).map_err(told)?;
-        let mut lines = Lines { file: BufReader::with_capacity(1 << 18, file), line: vec![], number: 0 };
+        let mut lines = Lines::of(file);
         let (mut count, mut bytes, mut skipped) = (0, 0, 0_u64);
         while lines.next().map_err(|e| self.failed(path, e))? {
             let is_header = self.files.ignores_first_line && lines.number == 1;
@@ -222,15 +231,21 @@ impl FileReader<'_> {
 }
 
 /// The lines of a file, without their ends.
-struct Lines {
+pub(super) struct Lines {
     file: BufReader<File>,
-    line: Vec<u8>,
-    number: u64,
+    /// The last one that was taken.
+    pub line: Vec<u8>,
+    /// Which it is, from 1 on.
+    pub number: u64,
 }
 
 impl Lines {
+    pub fn of(file: File) -> Self {
+        Lines { file: BufReader::with_capacity(1 << 18, file), line: vec![], number: 0 }
+    }
+
     /// Takes the next line; `false` = there is none.
-    fn next(&mut self) -> std::io::Result<bool> {
+    pub fn next(&mut self) -> std::io::Result<bool> {
         self.line.clear();
         if self.file.read_until(b'\n', &mut self.line)? == 0 {
             return Ok(false);

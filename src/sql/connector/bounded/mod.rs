@@ -9,8 +9,11 @@ mod columns;
 #[cfg(feature = "postgres")]
 mod database;
 mod files;
+mod infer;
 #[cfg(test)]
 mod tests;
+
+pub use infer::{columns, folder_names};
 
 use super::Connector;
 use crate::{
@@ -30,16 +33,19 @@ use std::sync::Arc;
 /// The form of rows whose bytes the digest is made of.
 const DIGEST_FORMAT: u8 = 1;
 
+/// What a table stands for whose rows the plan has: those that a program gives, and those that were computed before.
+pub const ROWS: &str = "#rows";
+
 /// Most bytes that the rows of a table take in memory.
 pub const BYTES_MAX: usize = 256 << 20;
 
-/// Whether a table is read once, at the start, instead of growing for ever: then a query can join it, and nothing else.
+/// Whether a table is read once, at the start, instead of growing for ever: then a stream can join it, and queries over such tables alone end.
 #[must_use]
 pub fn is_bounded(table: &TableDefinition) -> bool {
     let option = |key: &str| table.options.get(key).map(|option| option.value.as_str());
     match option("connector") {
         Some("filesystem") => option("source.monitor-interval").is_none(),
-        Some("jdbc") => true,
+        Some("jdbc" | ROWS) => true,
         _ => false,
     }
 }

@@ -100,7 +100,7 @@ impl Column {
             SelectItem::UnnamedExpr(Expr::CompoundIdentifier(parts)) => {
                 parts.last().map_or_else(String::new, |part| part.value.clone())
             }
-            other => other.to_string(),
+            other => tree::text_of(other),
         }
     }
 
@@ -209,7 +209,7 @@ impl fmt::Display for Column {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.mistake {
             Some(mistake) => f.write_str(mistake),
-            None => self.item.fmt(f),
+            None => f.write_str(&tree::text_of(&self.item)),
         }
     }
 }

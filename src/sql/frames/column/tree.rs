@@ -2,10 +2,12 @@
 //!
 //! Owns how names, literals and calls are written there. Knows no column and no frame. Invariant: names are as they were given.
 
+use crate::sql::{catalog::shown_function, walk::walk_mut};
 use datafusion_sql::sqlparser::ast::{
     DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
-    FunctionArguments, Ident, ObjectName, Value,
+    FunctionArguments, Ident, ObjectName, ObjectNamePart, SelectItem, Value, VisitorMut,
 };
+use std::ops::ControlFlow;
 
 /// A name of one part, in quotes if it needs them.
 pub fn ident(name: &str) -> Ident {
@@ -84,4 +86,31 @@ pub fn function(
 /// A call of a function with these arguments.
 pub fn call(name: &str, arguments: impl IntoIterator<Item = Expr>) -> Expr {
     Expr::Function(function(name, arguments.into_iter().map(FunctionArgExpr::Expr), false))
+}
+
+/// An item as text, in which functions have the names that people know.
+pub fn text_of(item: &SelectItem) -> String {
+    let text = item.to_string();
+    if !text.contains('$') {
+        return text;
+    }
+    let mut item = item.clone();
+    // The visitor never stops before the end.
+    let _: ControlFlow<()> = walk_mut(&mut item, &mut ShownNames);
+    item.to_string()
+}
+
+struct ShownNames;
+
+impl VisitorMut for ShownNames {
+    type Break = ();
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        if let Expr::Function(call) = expr
+            && let [ObjectNamePart::Identifier(name)] = call.name.0.as_mut_slice()
+        {
+            name.value = shown_function(&name.value).to_owned();
+        }
+        ControlFlow::Continue(())
+    }
 }

@@ -6,15 +6,19 @@ use super::{DataFrame, tree};
 use crate::{
     error::Result,
     sql::frames::{
-        column::{Column, ident},
+        column::{Column, call, ident},
         mistake::{At, wrong},
         tree::Parts,
     },
 };
 use datafusion_sql::sqlparser::ast::{
-    Expr, Join, JoinConstraint, JoinOperator, ObjectName, Query, SelectItem, SetOperator,
+    BinaryOperator, Expr, Join, JoinConstraint, JoinOperator, ObjectName, Query, SelectItem, SetOperator,
 };
 use std::{panic::Location, str::FromStr, sync::Arc};
+
+/// What the sides of a join are called where they have no name.
+const LEFT: &str = "#left";
+const RIGHT: &str = "#right";
 
 /// Which rows a join gives; each has Spark's names, such as `left_outer`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,7 +83,7 @@ impl DataFrame {
     pub fn alias(&self, name: &str) -> Result<DataFrame> {
         let at = Location::caller();
         self.check(at)?;
-        DataFrame::reading(&self.session, self.relation(Some(name)), at)
+        Ok(DataFrame::reading(&self.session, self.relation(Some(name)), at)?.holding(self))
     }
 
     /// Pairs of rows for which a condition holds. `how` is `inner`, `left_outer`, `right_outer`, `full_outer`, `left_semi` or `left_anti`.
@@ -93,7 +97,7 @@ impl DataFrame {
         self.joined(other, how, JoinConstraint::On(on.into_expr()), at)
     }
 
-    /// Pairs of rows that have the same values in these columns, which are there once.
+    /// Pairs of rows that have the same values in these columns, which are there once: also of a row without a partner, on whichever side it is.
     ///
     /// # Errors
     /// As [`select`](Self::select).
@@ -104,11 +108,51 @@ impl DataFrame {
         columns: impl IntoIterator<Item = &'s str>,
         how: &str,
     ) -> Result<DataFrame> {
-        let columns = columns.into_iter().map(|name| ObjectName::from(vec![ident(name)])).collect();
         let at = Location::caller();
         self.check_session(other, at)?;
-        let (left, right) = (self.told_apart(other, "#left", at)?, other.told_apart(self, "#right", at)?);
+        let names: Vec<&str> = columns.into_iter().collect();
+        if let Ok(how @ (JoinType::RightOuter | JoinType::FullOuter)) = how.parse() {
+            return self.joined_by(other, &names, how, at);
+        }
+        let columns = names.into_iter().map(|name| ObjectName::from(vec![ident(name)])).collect();
+        let (left, right) = (self.told_apart(other, LEFT, at)?, other.told_apart(self, RIGHT, at)?);
         left.joined(&right, how, JoinConstraint::Using(columns), at)
+    }
+
+    /// The same where a row may have no partner on the left: its values are those of the right side.
+    fn joined_by(&self, other: &DataFrame, names: &[&str], how: JoinType, at: At) -> Result<DataFrame> {
+        for name in names {
+            self.check_name(name, at)?;
+            other.check_name(name, at)?;
+        }
+        let named = |frame: &DataFrame, name: &str| -> Result<DataFrame> {
+            Ok(DataFrame::reading(&frame.session, frame.relation(Some(name)), at)?.holding(frame))
+        };
+        let of = |side: &str, name: &str| Expr::CompoundIdentifier(vec![ident(side), ident(name)]);
+        let (left, right) = (named(self, LEFT)?, named(other, RIGHT)?);
+        let equal = names.iter().map(|name| Expr::BinaryOp {
+            left: Box::new(of(LEFT, name)),
+            op: BinaryOperator::Eq,
+            right: Box::new(of(RIGHT, name)),
+        });
+        let both = |a, b| Expr::BinaryOp { left: Box::new(a), op: BinaryOperator::And, right: Box::new(b) };
+        let Some(on) = equal.reduce(both) else {
+            return Err(wrong(at, "a join by no columns", "say which columns are equal"));
+        };
+        let joined = left.beside(&right, how.operator(JoinConstraint::On(on)), at)?;
+        let mut items = vec![];
+        for name in names {
+            let expr = match how {
+                JoinType::RightOuter => of(RIGHT, name),
+                _ => call("coalesce", [of(LEFT, name), of(RIGHT, name)]),
+            };
+            items.push(SelectItem::ExprWithAlias { expr, alias: ident(name) });
+        }
+        for (side, frame) in [(LEFT, self), (RIGHT, other)] {
+            let others = frame.columns().into_iter().filter(|name| !names.contains(&name.as_str()));
+            items.extend(others.map(|name| SelectItem::UnnamedExpr(of(side, &name))));
+        }
+        joined.then(Parts { columns: items, ..joined.parts() }.query(), at)
     }
 
     fn joined(&self, other: &DataFrame, how: &str, on: JoinConstraint, at: At) -> Result<DataFrame> {
@@ -126,7 +170,7 @@ impl DataFrame {
             _ => tree::alone(self.relation(None)),
         };
         from.joins.push(join);
-        DataFrame::planned(&self.session, from, None, at)
+        Ok(DataFrame::planned(&self.session, from, None, at)?.holding(self).holding(other))
     }
 
     /// That the columns of both can be told apart: by the names of the DataFrames, if not by their own.
@@ -142,7 +186,7 @@ impl DataFrame {
     fn told_apart(&self, other: &DataFrame, name: &str, at: At) -> Result<DataFrame> {
         match self.check_names(other, at) {
             Ok(()) => Ok(self.clone()),
-            Err(_) => DataFrame::reading(&self.session, self.relation(Some(name)), at),
+            Err(_) => Ok(DataFrame::reading(&self.session, self.relation(Some(name)), at)?.holding(self)),
         }
     }
 
@@ -172,7 +216,7 @@ impl DataFrame {
     pub fn union(&self, other: &DataFrame) -> Result<DataFrame> {
         let at = Location::caller();
         self.check_session(other, at)?;
-        self.then(tree::union_all(self.query(), other.query()), at)
+        Ok(self.then(tree::union_all(self.query(), other.query()), at)?.holding(other))
     }
 
     /// The rows of both; columns are matched by name.
@@ -198,7 +242,7 @@ impl DataFrame {
         let column = |name: &String| SelectItem::UnnamedExpr(Expr::Identifier(ident(name)));
         let columns = names.iter().map(column).collect();
         let ordered = Parts { columns, ..other.parts() }.query();
-        self.then(tree::union_all(self.query(), ordered), at)
+        Ok(self.then(tree::union_all(self.query(), ordered), at)?.holding(other))
     }
 
     /// The rows of this one that are also rows of the other one, each once.
@@ -222,6 +266,6 @@ impl DataFrame {
     fn compared(&self, other: &DataFrame, op: SetOperator, at: At) -> Result<DataFrame> {
         self.check_session(other, at)?;
         let query: Query = tree::compared(self.query(), op, other.query());
-        self.then(query, at)
+        Ok(self.then(query, at)?.holding(other))
     }
 }

@@ -70,13 +70,14 @@ impl DataFrame {
         print!("{}", self.schema_text());
     }
 
-    /// Whether its rows keep coming. All tables of a session grow, so they do.
+    /// Whether its rows keep coming: it reads a table that is not [read once](crate::sql::StreamSession::read).
     #[must_use]
     pub fn is_streaming(&self) -> bool {
-        !self.schema.fields().is_empty()
+        !self.schema.fields().is_empty() && !self.is_bounded
     }
 
-    /// Its plans: the logical plan, and the streaming operators with what each keeps in state, as `EXPLAIN` of SQL shows them.
+    /// Its plans: the logical plan, and for rows that keep coming the streaming operators with what each keeps in state, as `EXPLAIN` of SQL
+    /// shows them.
     ///
     /// ```
     /// # use tidegate::sql::StreamSession;
@@ -93,6 +94,10 @@ impl DataFrame {
     pub fn explained(&self) -> Result<String> {
         let at = Location::caller();
         self.check(at)?;
+        if self.is_bounded {
+            let planned = self.session.0.planner().logical_query(&self.query());
+            return Ok(plan::explain_logical_plan(&planned.map_err(|mistake| told(at, mistake))?.logical));
+        }
         let mut stream = StreamPlan::default();
         let planned = self.session.0.planner().plan_giving(&self.query(), Gives::Finals, &mut stream);
         let planned = planned.map_err(|mistake| told(at, mistake))?;

@@ -19,17 +19,21 @@ pub(super) use time::parsed_ms;
 use super::{
     column::{Column, ColumnOrName},
     mistake::{At, told, wrong},
-    session::StreamSession,
+    session::{HiddenName, StreamSession},
     tree::{self, Parts},
 };
-use crate::{error::Result, sql::SqlResult};
+use crate::{
+    error::Result,
+    sql::{SqlResult, plan::QueryColumns},
+};
 use datafusion_common::{DFSchema, DFSchemaRef};
 use datafusion_expr::LogicalPlan;
 use datafusion_sql::sqlparser::ast::{Expr, Query, SelectItem, TableFactor, TableWithJoins};
 use std::sync::Arc;
 
-/// Rows that keep coming, with the same columns: a query over tables. Made by a [`StreamSession`], and from others by methods, which have
-/// Spark's names. It runs once it is [written](DataFrame::write_stream).
+/// Rows with the same columns: a query over tables. Made by a [`StreamSession`], and from others by methods, which have Spark's names. Of rows
+/// that keep coming, it runs once it is [written](DataFrame::write_stream); of rows that have an end, it runs when they are asked for
+/// ([`show`](DataFrame::show), [`collect`](DataFrame::collect)), and a stream can be joined with them.
 ///
 /// ```
 /// use tidegate::sql::{StreamSession, functions::{col, lower}};
@@ -47,13 +51,23 @@ pub struct DataFrame {
     schema: DFSchemaRef,
     /// The query itself, where it is no relation with a condition: rows in an order, or a number of them.
     whole: Option<Query>,
+    /// Whether its rows have an end.
+    is_bounded: bool,
+    /// The relations of other DataFrames that it reads.
+    held: Vec<Arc<HiddenName>>,
 }
 
 impl DataFrame {
     /// Without rows and columns: the answer to a declaration.
     pub(super) fn nothing(session: &StreamSession) -> Self {
-        let (from, schema) = (tree::alone(tree::table("")), Arc::new(DFSchema::empty()));
-        DataFrame { session: session.clone(), from, filter: None, schema, whole: None }
+        let schema = Arc::new(DFSchema::empty());
+        Self::of(session, tree::alone(tree::table("")), None, QueryColumns { schema, is_bounded: false })
+    }
+
+    fn of(session: &StreamSession, from: TableWithJoins, filter: Option<Expr>, of: QueryColumns) -> Self {
+        let QueryColumns { schema, is_bounded } = of;
+        let session = session.clone();
+        DataFrame { session, from, filter, schema, whole: None, is_bounded, held: vec![] }
     }
 
     /// The rows of a relation.
@@ -62,44 +76,67 @@ impl DataFrame {
     }
 
     /// The rows of a query whose columns are known.
-    pub(super) fn of_query(session: &StreamSession, query: Query, schema: DFSchemaRef) -> Self {
+    pub(super) fn of_query(session: &StreamSession, query: Query, columns: QueryColumns) -> Self {
+        let QueryColumns { schema, is_bounded } = columns;
         let from = tree::alone(tree::derived(query, None));
         // The names of relations inside of the query are not seen outside.
         let has_names = schema.iter().any(|(relation, _)| relation.is_some());
         let plain = has_names.then(|| DFSchema::try_from(schema.as_arrow().clone()).ok()).flatten();
         let schema = plain.map_or(schema, Arc::new);
-        DataFrame { session: session.clone(), from, filter: None, schema, whole: None }
+        Self::of(session, from, None, QueryColumns { schema, is_bounded })
     }
 
     fn planned(session: &StreamSession, from: TableWithJoins, filter: Option<Expr>, at: At) -> Result<Self> {
         let query = Parts::of(from.clone(), filter.clone()).query();
-        let schema = session.0.planner().columns_of(&query).map_err(|mistake| told(at, mistake))?;
-        Ok(DataFrame { session: session.clone(), from, filter, schema, whole: None })
+        let columns = session.0.planner().columns_of(&query).map_err(|mistake| told(at, mistake))?;
+        Ok(Self::of(session, from, filter, columns))
+    }
+
+    /// The rows of a relation that only DataFrames know.
+    pub(super) fn hidden(session: &StreamSession, name: Arc<HiddenName>, at: At) -> Result<Self> {
+        let inner = DataFrame::reading(session, tree::table(&name.name), at)?;
+        // The name is not the program's: it is not seen.
+        let mut frame = DataFrame::reading(session, tree::derived(inner.query(), None), at)?;
+        frame.held.push(name);
+        Ok(frame)
+    }
+
+    /// It reads what another one reads.
+    fn holding(mut self, other: &DataFrame) -> Self {
+        for name in &other.held {
+            if !self.held.iter().any(|held| Arc::ptr_eq(held, name)) {
+                self.held.push(name.clone());
+            }
+        }
+        self
     }
 
     /// The rows of a query over this DataFrame.
     fn then(&self, query: Query, at: At) -> Result<Self> {
         self.check(at)?;
-        let schema = self.session.0.planner().columns_of(&query).map_err(|mistake| told(at, mistake))?;
-        Ok(Self::of_query(&self.session, query, schema))
+        let columns = self.session.0.planner().columns_of(&query).map_err(|mistake| told(at, mistake))?;
+        Ok(Self::of_query(&self.session, query, columns).holding(self))
     }
 
     /// The rows with something above their plan.
     fn above(&self, at: At, above: impl FnOnce(LogicalPlan) -> SqlResult<LogicalPlan>) -> Result<DataFrame> {
         self.check(at)?;
         let (query, name) = (self.query(), self.session.0.hidden_name());
-        let declared = self.session.0.planner().declare_above(&name, &query, above);
+        let declared = self.session.0.planner().declare_above(&name.name, &query, above);
         declared.map_err(|mistake| told(at, mistake))?;
-        let inner = DataFrame::reading(&self.session, tree::table(&name), at)?;
-        // The name is not the program's: it is not seen.
-        DataFrame::reading(&self.session, tree::derived(inner.query(), None), at)
+        DataFrame::hidden(&self.session, name, at)
     }
 
-    fn check(&self, at: At) -> Result {
+    pub(super) fn check(&self, at: At) -> Result {
         if self.schema.fields().is_empty() && self.whole.is_none() {
             return Err(wrong(at, "this DataFrame has no columns", "make it of a query or a table"));
         }
         Ok(())
+    }
+
+    /// Whether its rows have an end.
+    pub(super) fn is_bounded(&self) -> bool {
+        self.is_bounded
     }
 
     /// Its query.

@@ -82,7 +82,7 @@ impl DataFrame {
             },
             None => condition.into_expr(),
         });
-        DataFrame::planned(&self.session, parts.from, parts.filter, at)
+        Ok(DataFrame::planned(&self.session, parts.from, parts.filter, at)?.holding(self))
     }
 
     /// The same as [`filter`](Self::filter).

@@ -27,7 +27,7 @@ impl DataFrame {
         self.then(Parts { is_distinct: true, ..self.parts() }.query(), Location::caller())
     }
 
-    /// In the order of these columns: of a DataFrame that never ends only its [first rows](Self::limit) are known.
+    /// In the order of these columns: of rows that never end only the [first ones](Self::limit) are known.
     ///
     /// # Errors
     /// As [`select`](Self::select).
@@ -40,10 +40,10 @@ impl DataFrame {
         Ok(DataFrame { whole: Some(tree::ordered(self.query(), by)), ..self.clone() })
     }
 
-    /// The first rows of an [order](Self::order_by).
+    /// The first rows of an [order](Self::order_by); of rows that have an end also without one.
     ///
     /// # Errors
-    /// As [`select`](Self::select), and if there is no order: which rows are kept would be a matter of chance.
+    /// As [`select`](Self::select), and if rows that keep coming have no order: which are kept would be a matter of chance.
     #[track_caller]
     pub fn limit(&self, rows: u64) -> Result<DataFrame> {
         self.then(tree::limited(self.query(), rows), Location::caller())

@@ -67,6 +67,17 @@ pub fn call_function<C: ColumnOrName>(name: &str, columns: impl IntoIterator<Ite
     scalar(name, columns.into_iter().map(C::into_column).collect::<Vec<_>>())
 }
 
+/// A function of the program, by the name under which it was [registered](crate::sql::UdfRegistration::register).
+///
+/// ```
+/// use tidegate::sql::functions::call_udf;
+/// assert_eq!(call_udf("shout", ["line"]).to_string(), "shout(line)");
+/// ```
+#[must_use]
+pub fn call_udf<C: ColumnOrName>(name: &str, columns: impl IntoIterator<Item = C>) -> Column {
+    call_function(name, columns)
+}
+
 /// The value where a condition holds; see [`Column::when`] and [`Column::otherwise`].
 ///
 /// ```

@@ -205,7 +205,8 @@ fn a_statement_of_others() {
         q.sql:5:8: CREATE FUNCTION is not supported
           5 | CREATE FUNCTION f AS 'x';
             |        ^^^^^^^^
-          next: a script creates tables and views
+          functions are code of a program, and a script has none
+          next: register it in a program of DataFrames: spark.udf().register(..)
         q.sql:6:8: CREATE TALBE is not supported
           6 | CREATE TALBE t (x INT);
             |        ^^^^^

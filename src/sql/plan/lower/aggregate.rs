@@ -12,6 +12,7 @@ use crate::operator::Gives;
 use crate::sql::{
     SqlError, SqlResult,
     agg::{AggregateCall, AggregateFunction},
+    catalog::shown_function,
     op::{SessionColumn, WindowEnds},
     plan::{
         explain::{call_text, expr_text},
@@ -245,8 +246,7 @@ impl Lower<'_> {
             found.map_or((None, place_of_query(self.query)), |(name, span)| (Some(name), Some(span)));
         let name = name.map_or_else(
             || "a function that gives another value each time".to_owned(),
-            // Without the mark of names that scripts cannot write.
-            |name| format!("`{}`", name.trim_start_matches('$')),
+            |name| format!("`{}`", shown_function(&name)),
         );
         SqlError::at(span, format!("{name} cannot stand {place}"))
             .because("a change could not be taken back, as the function gives another value each time")

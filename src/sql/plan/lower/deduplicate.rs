@@ -18,6 +18,12 @@ use datafusion_expr::Expr;
 impl Lower<'_> {
     /// The first row of each key.
     pub(super) fn deduplicate(&mut self, node: &DeduplicateNode) -> SqlResult<Relation> {
+        if self.is_bounded && node.within_watermark {
+            return Err(self
+                .refused("`drop_duplicates_within_watermark` of rows that have an end")
+                .because("it forgets keys as time goes on, and all rows are there at once")
+                .next("call drop_duplicates(..)"));
+        }
         let input = self.lower(&node.input)?;
         let keys: Vec<Expr> = node.keys.iter().cloned().map(Expr::Column).collect();
         let (added, [keys]) = self.with_columns(&input, &[keys], "below a deduplication")?;

@@ -37,7 +37,7 @@ use datafusion_physical_expr::{
     PhysicalExpr, create_physical_expr,
     expressions::{CastExpr, Column},
 };
-use static_join::is_static;
+pub(in crate::sql::plan) use static_join::{is_static, rows_of};
 use std::sync::Arc;
 
 impl Lower<'_> {
@@ -47,8 +47,8 @@ impl Lower<'_> {
         if join.null_aware {
             return Err(self.not_in());
         }
-        if is_static(&join.left) || is_static(&join.right) {
-            return self.static_join(join);
+        if let Some(is_swapped) = self.looked_up(join) {
+            return self.static_join(join, is_swapped);
         }
         if let Some(filter) = &join.filter
             && let Some(time) = as_of_time(filter)

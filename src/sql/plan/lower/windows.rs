@@ -27,6 +27,9 @@ impl Lower<'_> {
     /// Rows whose times windows follow.
     pub(super) fn watermark(&mut self, node: &WatermarkNode) -> SqlResult<Relation> {
         let input = self.lower(&node.input)?;
+        if self.is_bounded {
+            return Ok(input); // nothing waits: all rows are there
+        }
         let lost = |_| self.refused("the column of event time is not among those of the input");
         let column = node.input.schema().index_of_column(&node.time).map_err(lost)?;
         let exact = self.exact(&input);
@@ -110,7 +113,7 @@ impl Lower<'_> {
     fn with_batch_time(&mut self, node: StreamNodeId, column: usize) -> StreamNodeId {
         let before = self.node(node);
         let properties = before.properties.clone();
-        if properties.time_column == Some(column) || !self.is_batch_time(node, column) {
+        if self.is_bounded || properties.time_column == Some(column) || !self.is_batch_time(node, column) {
             return node;
         }
         let fields = before.schema.fields().to_vec();
@@ -131,6 +134,11 @@ impl Lower<'_> {
 
     /// The late rows of a table.
     pub(super) fn late(&mut self, node: &LateNode) -> SqlResult<Relation> {
+        if self.is_bounded {
+            return Err(self
+                .refused("no row of a table that is read once is late")
+                .next("read the table itself"));
+        }
         let input = self.lower(&node.input)?;
         let schema = node.input.schema();
         let time = schema.index_of_column(&node.time);

@@ -37,6 +37,7 @@ from tidegate.pyspark.sql.functions.columns import (
     asc_nulls_last,
     broadcast,
     call_function,
+    call_udf,
     coalesce,
     col,
     column,
@@ -197,8 +198,10 @@ from tidegate.pyspark.sql.functions.times import (
     window,
     year,
 )
+from tidegate.pyspark.sql.functions.udfs import PandasUDFType, pandas_udf, udf
 
 __all__ = [
+    "PandasUDFType",
     "abs",
     "acos",
     "acosh",
@@ -234,6 +237,7 @@ __all__ = [
     "bool_or",
     "broadcast",
     "call_function",
+    "call_udf",
     "cardinality",
     "cbrt",
     "ceil",
@@ -316,6 +320,7 @@ __all__ = [
     "nvl",
     "nvl2",
     "octet_length",
+    "pandas_udf",
     "pi",
     "positive",
     "pow",
@@ -366,6 +371,7 @@ __all__ = [
     "translate",
     "trim",
     "ucase",
+    "udf",
     "unix_timestamp",
     "upper",
     "var_pop",
@@ -377,18 +383,15 @@ __all__ = [
     "year",
 ]
 
-_UDF = "there are no functions of Python in DataFrames: use those of this module, `foreachBatch`, or `DStream.map`"
+_UDTF = "there are no functions of Python that make rows: use `explode` of what a `udf` gives, or `DStream.flatMap`"
 _AGGREGATE = "there are count, sum, avg, min, max, bool_and, bool_or and those of variance; for the first or last row of a key: `ROW_NUMBER() OVER (..)` in `spark.sql(..)`"
 _OVER = "write OVER in `spark.sql(..)`: docs/sql.md says which windows there are"
 _JSON = "read columns: `readStream.format('kafka').option('value.format', 'json').schema(..)`; `get_json_object` takes a value out of a text"
 
 #: What PySpark has and this module has not, with what to write instead; of any other function of PySpark see `OTHERS`.
 MISSING: Dict[str, str] = {
-    "pandas_udf": _UDF,
-    "udf": _UDF,
-    "udtf": _UDF,
-    "arrow_udf": _UDF,
-    "call_udf": _UDF,
+    "udtf": _UDTF,
+    "arrow_udf": "use `pandas_udf`, whose columns come from Arrow",
     "from_json": _JSON,
     "from_csv": "read columns: `readStream.format('kafka').option('value.format', 'csv').schema(..)`",
     "json_tuple": "use `get_json_object` for each",

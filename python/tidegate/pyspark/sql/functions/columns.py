@@ -36,6 +36,11 @@ def call_function(funcName: str, *cols: ColumnOrName) -> Column:
     return Column(_tidegate.Column.call(funcName, [_column(col) for col in cols]))
 
 
+def call_udf(udfName: str, *cols: ColumnOrName) -> Column:
+    """A function of Python by the name under which ``spark.udf.register`` made it known."""
+    return call_function(udfName, *cols)
+
+
 def when(condition: Column, value: Any) -> Column:
     """The value where a condition holds; see :meth:`Column.when` and :meth:`Column.otherwise`."""
     return _function("when", condition, value)

@@ -19,7 +19,7 @@ __all__ = ["DataStreamReader", "DataStreamWriter"]
 #: What PySpark's DataStreamReader has and this one has not, with what to write instead.
 MISSING_OF_READER: Dict[str, str] = {
     "orc": "use `json`, `csv` or `text`; or write the files to a topic",
-    "parquet": "use `json`, `csv` or `text`; Parquet files that are read once are a table of SQL that streams join (docs/sql.md)",
+    "parquet": "use `json`, `csv` or `text`; `spark.read.parquet(..)` reads files once, for streams to join",
 }
 #: What PySpark's DataStreamWriter has and this one has not, with what to write instead.
 MISSING_OF_WRITER: Dict[str, str] = {}

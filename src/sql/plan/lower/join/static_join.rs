@@ -7,14 +7,15 @@ use super::keyed::Keyed;
 use crate::{
     error::Error,
     sql::{
-        SqlError, SqlResult,
+        SqlError, SqlResult, TableDefinition,
         catalog::TableScanSource,
         connector::bounded,
         op::{CalcPlan, JoinKind, JoinSide},
         plan::{
             lower::{Lower, Relation, is_true, is_volatile},
             mistakes::plain_text,
-            place::place_of_join,
+            optimize::RowsNode,
+            place::{place_of_join, place_of_query},
             stream_plan::{Properties, StaticRows, StreamNodeId, StreamOperator, StreamPlan},
         },
     },
@@ -23,6 +24,7 @@ use arrow::array::{RecordBatch, RecordBatchOptions};
 use datafusion_common::{DFSchemaRef, JoinType, NullEquality};
 use datafusion_expr::{Expr, Join, LogicalPlan};
 use datafusion_physical_expr::expressions::Column;
+use std::collections::BTreeMap;
 
 /// Rows of a table that a stream meets without an equality, at most.
 const ROWS_WITHOUT_KEY_MAX: usize = 1_000;
@@ -39,12 +41,13 @@ struct Table {
 }
 
 /// Whether a relation is made of a table that is read once, and of nothing else.
-pub(super) fn is_static(plan: &LogicalPlan) -> bool {
+pub(in crate::sql::plan) fn is_static(plan: &LogicalPlan) -> bool {
     match plan {
         LogicalPlan::TableScan(scan) => scan
             .source
             .downcast_ref::<TableScanSource>()
             .is_some_and(|source| bounded::is_bounded(&source.definition)),
+        LogicalPlan::Extension(extension) => extension.node.as_any().is::<RowsNode>(),
         LogicalPlan::SubqueryAlias(alias) => is_static(&alias.input),
         LogicalPlan::Filter(filter) => is_static(&filter.input),
         LogicalPlan::Projection(projection) => is_static(&projection.input),
@@ -52,25 +55,43 @@ pub(super) fn is_static(plan: &LogicalPlan) -> bool {
     }
 }
 
+/// What a join gives in which one side is looked up in the other, which is the first one if it `is_swapped`; `None` = rows of that side would
+/// leave by themselves.
+fn kind_of_lookup(join_type: JoinType, is_swapped: bool) -> Option<JoinKind> {
+    Some(match (join_type, is_swapped) {
+        (JoinType::Inner, _) => JoinKind::Inner,
+        (JoinType::Left, false) | (JoinType::Right, true) => JoinKind::Left,
+        (JoinType::LeftSemi, false) | (JoinType::RightSemi, true) => JoinKind::Semi,
+        (JoinType::LeftAnti, false) | (JoinType::RightAnti, true) => JoinKind::Anti,
+        (JoinType::LeftMark, false) | (JoinType::RightMark, true) => JoinKind::Mark,
+        _ => return None,
+    })
+}
+
 impl Lower<'_> {
-    /// Rows of a stream with those of a table that is read once.
-    pub(super) fn static_join(&mut self, join: &Join) -> SqlResult<Relation> {
-        let is_swapped = is_static(&join.left);
-        let kind = match (join.join_type, is_swapped) {
-            _ if is_swapped && is_static(&join.right) => {
-                Err("a join of two tables that are read once is not supported")
-            }
-            (JoinType::Inner, _) => Ok(JoinKind::Inner),
-            (JoinType::Left, false) | (JoinType::Right, true) => Ok(JoinKind::Left),
-            (JoinType::LeftSemi, false) | (JoinType::RightSemi, true) => Ok(JoinKind::Semi),
-            (JoinType::LeftAnti, false) | (JoinType::RightAnti, true) => Ok(JoinKind::Anti),
-            (JoinType::LeftMark, false) | (JoinType::RightMark, true) => Ok(JoinKind::Mark),
-            _ => Err("rows of a table that is read once cannot leave without a row of the stream"),
-        };
-        let kind = kind.map_err(|what| {
+    /// Whether a side of a join is looked up, and if so whether it is the first one.
+    pub(super) fn looked_up(&self, join: &Join) -> Option<bool> {
+        let (left, right) = (is_static(&join.left), is_static(&join.right));
+        if !self.is_bounded {
+            return (left || right).then_some(left);
+        }
+        // The rows of both have an end: it is the second one, if it can be.
+        let can_be = |is_swapped| kind_of_lookup(join.join_type, is_swapped).is_some();
+        if right && can_be(false) { Some(false) } else { (left && can_be(true)).then_some(true) }
+    }
+
+    /// Rows of a stream with those of a table that is read once, which is the first side if it `is_swapped`.
+    pub(super) fn static_join(&mut self, join: &Join, is_swapped: bool) -> SqlResult<Relation> {
+        let refused = |what| {
             SqlError::at(place_of_join(self.query), what)
                 .because("it is looked up for each row of a stream, which never ends")
                 .next("write FROM stream JOIN table, or FROM stream LEFT JOIN table")
+        };
+        if !self.is_bounded && is_static(&join.left) && is_static(&join.right) {
+            return Err(refused("a join of two tables that are read once is not supported"));
+        }
+        let kind = kind_of_lookup(join.join_type, is_swapped).ok_or_else(|| {
+            refused("rows of a table that is read once cannot leave without a row of the stream")
         })?;
         let (on_left, on_right): (Vec<&Expr>, Vec<&Expr>) = join.on.iter().map(|(a, b)| (a, b)).unzip();
         let [(first, on_first), (second, on_second)] = if is_swapped {
@@ -122,7 +143,8 @@ impl Lower<'_> {
     /// The side of a join that is a table, as rows.
     fn static_table(&mut self, plan: &LogicalPlan, on: &[&Expr]) -> SqlResult<Table> {
         // What is computed of the table is a plan of its own, which runs now.
-        let of_query = std::mem::take(self.plan);
+        let static_tables = self.plan.static_tables.clone();
+        let of_query = std::mem::replace(self.plan, StreamPlan { static_tables, ..StreamPlan::default() });
         let planned = self.lower(plan).and_then(|relation| {
             let keyed = self.keyed(&relation, on, true)?;
             if self.is_volatile_below(keyed.node) {
@@ -132,7 +154,12 @@ impl Lower<'_> {
         });
         let of_table = std::mem::replace(self.plan, of_query);
         let (Keyed { node, columns, keys }, schema) = planned?;
-        let rows = self.static_rows(&of_table, node)?;
+        self.plan.static_tables.extend(of_table.static_tables.clone());
+        for table in of_table.tables() {
+            self.load(table)?;
+        }
+        let rows = rows_of(&of_table, node, &self.plan.static_tables);
+        let rows = rows.map_err(|mistake| mistake.or_at(place_of_query(self.query)))?;
         if on.is_empty() && rows.rows.num_rows() > ROWS_WITHOUT_KEY_MAX {
             let what = format!(
                 "a join without an equality with table `{}`, which has {} rows",
@@ -148,41 +175,57 @@ impl Lower<'_> {
         Ok(Table { unique_key: declared_key(&of_table, node), rows, schema, columns, keys })
     }
 
-    /// The rows of a node of a plan that is made of one table.
-    fn static_rows(&mut self, plan: &StreamPlan, id: StreamNodeId) -> SqlResult<StaticRows> {
-        let node = &plan.nodes[id.0];
-        match &node.operator {
-            StreamOperator::Source { table, columns, .. } => {
-                if !self.plan.static_tables.contains_key(&table.name) {
-                    let rows = bounded::load(table)?;
-                    self.plan.static_tables.insert(table.name.clone(), rows);
-                }
-                let all = &self.plan.static_tables[&table.name];
-                let column = |position: &usize| all.column_by_name(&table.columns[*position].name).cloned();
-                let columns: Option<Vec<_>> = columns.iter().map(column).collect();
-                let what =
-                    || SqlError::at(table.span, format!("a column of table `{}` is not there", table.name));
-                let options = RecordBatchOptions::new().with_row_count(Some(all.num_rows()));
-                let columns = columns.ok_or_else(what)?;
-                let rows = RecordBatch::try_new_with_options(node.schema.clone(), columns, &options);
-                let rows = rows.map_err(|e| self.refused(&e.to_string()))?;
-                Ok(StaticRows { name: table.name.clone(), rows })
-            }
-            StreamOperator::Calc { predicate, columns } => {
-                let StaticRows { name, rows } = self.static_rows(plan, node.inputs[0])?;
-                let calc = CalcPlan::new(predicate.clone(), columns, node.schema.clone());
-                let rows = calc.and_then(|calc| calc.of_table(&rows)).map_err(|e| {
-                    let what = match e {
-                        Error::Row(what) | Error::Plan(what) => what,
-                        other => other.to_string(),
-                    };
-                    self.refused(&format!("a row of table `{name}`, which is read once: {what}"))
-                        .next("correct the row, or leave it out with WHERE")
-                })?;
-                Ok(StaticRows { name, rows })
-            }
-            _ => Err(self.refused("a part of this query has no streaming operator")),
+    /// Reads a table, unless that was done for another query.
+    fn load(&mut self, table: &TableDefinition) -> SqlResult {
+        if !self.plan.static_tables.contains_key(&table.name) {
+            self.plan.static_tables.insert(table.name.clone(), bounded::load(table)?);
         }
+        Ok(())
+    }
+
+    /// Whether the rows of a plan, which is all that was lowered, can be computed here and now, without a batch and its time.
+    pub(in crate::sql::plan) fn is_there(&self, plan: &LogicalPlan) -> bool {
+        let is_same = |operator: &StreamOperator| match operator {
+            StreamOperator::Calc { predicate, columns } => !columns.iter().chain(predicate).any(is_volatile),
+            _ => true,
+        };
+        is_static(plan) && self.plan.nodes.iter().all(|node| is_same(&node.operator))
+    }
+}
+
+/// The rows of a node of a plan that is made of one table, which was read.
+pub(in crate::sql::plan) fn rows_of(
+    plan: &StreamPlan,
+    id: StreamNodeId,
+    tables: &BTreeMap<String, RecordBatch>,
+) -> SqlResult<StaticRows> {
+    let node = &plan.nodes[id.0];
+    match &node.operator {
+        StreamOperator::Source { table, columns, .. } => {
+            let gone =
+                || SqlError::at(table.span, format!("a column of table `{}` is not there", table.name));
+            let all = tables.get(&table.name).ok_or_else(gone)?;
+            let column = |position: &usize| all.column_by_name(&table.columns[*position].name).cloned();
+            let columns = columns.iter().map(column).collect::<Option<Vec<_>>>().ok_or_else(gone)?;
+            let options = RecordBatchOptions::new().with_row_count(Some(all.num_rows()));
+            let rows = RecordBatch::try_new_with_options(node.schema.clone(), columns, &options);
+            let rows = rows.map_err(|e| SqlError::at(None, e.to_string()))?;
+            Ok(StaticRows { name: table.name.clone(), rows })
+        }
+        StreamOperator::Calc { predicate, columns } => {
+            let StaticRows { name, rows } = rows_of(plan, node.inputs[0], tables)?;
+            let calc = CalcPlan::new(predicate.clone(), columns, node.schema.clone());
+            let rows = calc.and_then(|calc| calc.of_table(&rows)).map_err(|e| {
+                let what = match e {
+                    Error::Row(what) | Error::Plan(what) => what,
+                    other => other.to_string(),
+                };
+                SqlError::at(None, format!("a row of table `{name}`, which is read once: {what}"))
+                    .next("correct the row, or leave it out with WHERE")
+            })?;
+            Ok(StaticRows { name, rows })
+        }
+        _ => Err(SqlError::at(None, "a part of this query has no streaming operator")),
     }
 }
 
