@@ -14,7 +14,7 @@ mod native;
 mod nullable;
 mod pairs;
 mod raw;
-#[cfg(any(feature = "avro", feature = "protobuf"))]
+#[cfg(any(feature = "avro", feature = "json-schema", feature = "protobuf"))]
 mod schema;
 mod text;
 mod trace;
@@ -32,6 +32,8 @@ pub use raw::Raw;
 pub use schema::{AvroReader, AvroSchema, AvroWriter};
 #[cfg(feature = "protobuf")]
 pub use schema::{DynamicProtobufReader, ProtobufReader, ProtobufSchema, ProtobufWriter};
+#[cfg(feature = "json-schema")]
+pub use schema::{JsonSchema, JsonSchemaReader, JsonSchemaWriter};
 #[cfg(feature = "sql")]
 pub(crate) use schema::{Found, Lookup, ProtobufFile, prefix};
 pub use text::{AsText, Utf8};
