@@ -32,10 +32,10 @@ pub use raw::Raw;
 pub use schema::{AvroReader, AvroSchema, AvroWriter};
 #[cfg(feature = "protobuf")]
 pub use schema::{DynamicProtobufReader, ProtobufReader, ProtobufSchema, ProtobufWriter};
-#[cfg(feature = "json-schema")]
-pub use schema::{JsonSchema, JsonSchemaReader, JsonSchemaWriter};
 #[cfg(feature = "sql")]
 pub(crate) use schema::{Found, Lookup, ProtobufFile, prefix};
+#[cfg(feature = "json-schema")]
+pub use schema::{JsonSchema, JsonSchemaReader, JsonSchemaWriter};
 pub use text::{AsText, Utf8};
 pub use trace::format_of;
 pub use value::{VALUE_VERSION, decode_value, encode_value};

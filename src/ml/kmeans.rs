@@ -140,7 +140,10 @@ impl Algorithm for StreamingKMeans {
         let of = |model: &KMeansModel| (model.centers.len(), model.centers.first().map_or(0, Vec::len));
         let ((centers, numbers), asked) = (of(model), of(&self.initial));
         (asked != (centers, numbers)).then(|| {
-            format!("has {centers} centers of {numbers} numbers, and the program asks for {} of {}", asked.0, asked.1)
+            format!(
+                "has {centers} centers of {numbers} numbers, and the program asks for {} of {}",
+                asked.0, asked.1
+            )
         })
     }
 

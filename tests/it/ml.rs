@@ -228,7 +228,12 @@ fn a_model_of_other_settings_in_the_state_ends_the_program_with_the_way_out() {
         let two = |ssc: &StreamingContext| clusters(ssc, 2, "clusters");
         assert_eq!(session.step(&two, "points 0 | - | 1\n"), Vec::<String>::new());
         let told = session.step(&|ssc| clusters(ssc, 3, "clusters"), asked).join("\n");
-        assert!(told.contains("the model in the state has 2 centers of 1 numbers, and the program asks for 3 of 1"), "{told}");
+        assert!(
+            told.contains(
+                "the model in the state has 2 centers of 1 numbers, and the program asks for 3 of 1"
+            ),
+            "{told}"
+        );
         assert!(told.contains("next: go back to them; or give the model another name"), "{told}");
         let anew = session.step(&|ssc| clusters(ssc, 3, "three clusters"), "").join("\n");
         assert!(!anew.contains("error"), "{anew}");

@@ -62,8 +62,7 @@ fn json_is_checked_on_both_edges_and_a_header_may_name_the_schema() {
     let whys: Vec<&str> = letters.iter().map(|(_, why)| why.as_str()).collect();
     assert_eq!(whys.len(), 2, "{whys:?}");
     assert!(
-        whys[0].contains("`/level`: must be >=0, but got -1")
-            && whys[0].contains(&format!("schema {id}")),
+        whys[0].contains("`/level`: must be >=0, but got -1") && whys[0].contains(&format!("schema {id}")),
         "{whys:?}"
     );
     assert!(whys[1].contains("not JSON"), "{whys:?}");

@@ -427,12 +427,19 @@ fn a_table_by_key_is_written_and_read_in_avro_and_a_row_that_goes_is_a_null() {
          {open}
          INSERT INTO open SELECT `user`, sum(n) FROM orders GROUP BY `user` HAVING sum(n) > 0;"
     ));
-    for orders in [[r#"{"user":"ann","n":2}"#, r#"{"user":"bob","n":1}"#], [r#"{"user":"bob","n":-1}"#, r#"{"user":"cy","n":5}"#]] {
+    for orders in [
+        [r#"{"user":"ann","n":2}"#, r#"{"user":"bob","n":1}"#],
+        [r#"{"user":"bob","n":-1}"#, r#"{"user":"cy","n":5}"#],
+    ] {
         put(log.as_ref(), "orders", 0, &orders.map(str::as_bytes));
         run(config.clone(), |ssc| ssc.sql(&counts));
     }
     let written = values_of(log.as_ref(), &format!("{name}-open"));
-    assert_eq!((written.len(), written.iter().filter(|value| value.is_empty()).count()), (4, 1), "{written:?}");
+    assert_eq!(
+        (written.len(), written.iter().filter(|value| value.is_empty()).count()),
+        (4, 1),
+        "{written:?}"
+    );
     for part in ["key", "value"] {
         let (_, schema) = there.latest(&Subject::new(format!("{name}-open-{part}"))).unwrap();
         assert!(schema.text().contains("user"), "{}", schema.text());

@@ -357,10 +357,7 @@ mod tests {
     fn a_value_is_read_only_if_it_is_valid_and_fits() {
         let values: [(&str, &str); 6] = [
             (r#"{"id":1,"level":2.5,"more":true}"#, ""),
-            (
-                r#"{"id":1,"level":11}"#,
-                "not valid by its schema: `/level`: must be <=10, but got 11",
-            ),
+            (r#"{"id":1,"level":11}"#, "not valid by its schema: `/level`: must be <=10, but got 11"),
             (r#"{"id":1}"#, "the document: missing properties 'level'"),
             (r#"{"id":"#, "not JSON: EOF while parsing a value at line 1 column 6"),
             (
@@ -403,10 +400,14 @@ mod tests {
 
     #[test]
     fn references_are_relative_to_where_the_schema_says_that_it_is() {
-        for id in ["", r#""$id":"https://example.com/all/reading.json","#, r#""$id":"urn:example:reading","#] {
-            let text = format!("{{{id}\"properties\":{{\"level\":{{\"$ref\":\"{}\"}}}}}}",
-                if id.contains("urn") { "json-schema:///least.json" } else { "least.json" });
-            let (compiled, root) = compile(&text, &[("least.json".to_owned(), r#"{"minimum":0}"#.to_owned())]).unwrap();
+        for id in ["", r#""$id":"https://example.com/all/reading.json","#, r#""$id":"urn:example:reading","#]
+        {
+            let text = format!(
+                "{{{id}\"properties\":{{\"level\":{{\"$ref\":\"{}\"}}}}}}",
+                if id.contains("urn") { "json-schema:///least.json" } else { "least.json" }
+            );
+            let (compiled, root) =
+                compile(&text, &[("least.json".to_owned(), r#"{"minimum":0}"#.to_owned())]).unwrap();
             assert!(compiled.validate(&serde_json::json!({"level": 0}), root).is_ok(), "{id}");
             assert!(compiled.validate(&serde_json::json!({"level": -1}), root).is_err(), "{id}");
         }

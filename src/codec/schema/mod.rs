@@ -23,10 +23,10 @@ mod protobuf;
 pub use avro::{AvroReader, AvroWriter};
 #[cfg(feature = "avro")]
 pub use avro_schema::AvroSchema;
-#[cfg(feature = "json-schema")]
-pub use json_schema::{JsonSchema, JsonSchemaReader, JsonSchemaWriter};
 #[cfg(feature = "sql")]
 pub(crate) use frame::prefix;
+#[cfg(feature = "json-schema")]
+pub use json_schema::{JsonSchema, JsonSchemaReader, JsonSchemaWriter};
 #[cfg(feature = "sql")]
 pub(crate) use lookup::{Found, Lookup};
 #[cfg(feature = "sql")]
