@@ -13,7 +13,7 @@ use crate::{
     codec::{BadRecord, Decode, Encode, Json, decode_each, null},
     error::{Error, Result},
     record::{Data, RawChunk},
-    registry::{Registry, Schema, SchemaId, SchemaKey, SchemaKind, Subject},
+    registry::{RecordPart, Registry, Schema, SchemaId, SchemaKey, SchemaKind, Subject},
 };
 use boon::{CompileError, Compiler, ErrorKind, SchemaIndex, Schemas as Compiled, UrlLoader, ValidationError};
 use serde::{Serialize, de::DeserializeOwned};
@@ -211,7 +211,9 @@ impl JsonSchemaReader {
     /// ```
     #[must_use]
     pub fn new(registry: &Registry) -> JsonSchemaReader {
-        JsonSchemaReader { schemas: Schemas::ById(Arc::new(Lookup::new(registry, JsonSchema::of))) }
+        JsonSchemaReader {
+            schemas: Schemas::ById(Arc::new(Lookup::new(registry, RecordPart::Value, JsonSchema::of))),
+        }
     }
 
     /// Reads values that name no schema, and all have this one.
