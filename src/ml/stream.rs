@@ -321,7 +321,7 @@ fn kept_or_initial<A: Algorithm>(algorithm: &A, kept: Option<A::Model>) -> Resul
     match algorithm.misfits(&model) {
         None => Ok(model),
         Some(why) => Err(Error::Config(format!(
-            "the model in the state {why}: the program that learned it had other settings\n  next: go back to them; or give the model another name (`named`), and it starts anew"
+            "the model in the state {why}: the program that learned it had other settings\n  next: go back to them; or give the model another name (`named`) and start once with --accept-state-changes: it then learns anew"
         ))),
     }
 }

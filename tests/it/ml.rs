@@ -235,7 +235,8 @@ fn a_model_of_other_settings_in_the_state_ends_the_program_with_the_way_out() {
             "{told}"
         );
         assert!(told.contains("next: go back to them; or give the model another name"), "{told}");
-        let anew = session.step(&|ssc| clusters(ssc, 3, "three clusters"), "").join("\n");
+        session.config.accept_state_changes = true;
+        let anew = session.step(&|ssc| clusters(ssc, 3, "three clusters"), "points 0 | - | 5\n").join("\n");
         assert!(!anew.contains("error"), "{anew}");
     }
 }

@@ -23,10 +23,13 @@ struct Reading {
 fn json_is_checked_on_both_edges_and_a_header_may_name_the_schema() {
     let (registry, name) = (registry(), unique("json"));
     let (config, log) = log_of(&name, &["readings"]);
-    let least = Schema::new(SchemaKind::Json, r#"{"type":"number","minimum":0}"#);
+    let least = Schema::new(
+        SchemaKind::Json,
+        r#"{"$schema":"https://json-schema.org/draft/2020-12/schema","type":"number","minimum":0}"#,
+    );
     let part = Subject::new(format!("{name}-least"));
     registry.register(&part, &least).unwrap();
-    let text = r#"{"type":"object","properties":{"level":{"$ref":"least.json"}},"required":["level"]}"#;
+    let text = r#"{"$schema":"https://json-schema.org/draft/2020-12/schema","type":"object","properties":{"level":{"$ref":"least.json"}},"required":["level"]}"#;
     let schema = Schema::new(SchemaKind::Json, text).with_references([Reference {
         name: "least.json".into(),
         subject: part,
@@ -50,7 +53,7 @@ fn json_is_checked_on_both_edges_and_a_header_may_name_the_schema() {
     in_header.push_header("__value_schema_id", Some(&prefix));
     log::write(log.as_ref(), "readings", Some(Partition(1)), &in_header.build()).unwrap();
     let output = Subject::new(format!("{name}-out"));
-    let most = JsonSchema::parse(r#"{"type":"object","properties":{"level":{"maximum":10}}}"#).unwrap();
+    let most = JsonSchema::parse(r#"{"$schema":"https://json-schema.org/draft/2020-12/schema","type":"object","properties":{"level":{"maximum":10}}}"#).unwrap();
     run(config, |ssc| {
         let options = SourceOptions::topic("readings").on_bad_record(BadRecordPolicy::DeadLetter);
         let readings = ssc.source(options, Messages(JsonSchemaReader::new(&registry)));

@@ -144,6 +144,7 @@ fn reason(error: &CompileError) -> String {
             let first = first(src);
             format!("`{}`: {}", first.instance_location, first.kind)
         }
+        CompileError::LoadUrlError { src, .. } => src.to_string(),
         other => other.to_string().replace(ROOT, "the schema"),
     }
 }
