@@ -250,6 +250,22 @@ fn a_table_joins_itself() {
 }
 
 /// A bound of time: payments from 5 ms before to 10 ms behind the order.
+/// The first join leaves its rows by one column twice; the second one meets by that column and by another.
+#[test]
+fn rows_that_lie_by_a_column_twice_meet_by_all_columns_that_are_asked_for() {
+    let script = "CREATE TABLE t (id BIGINT, k BIGINT, v BIGINT, PRIMARY KEY (id) NOT ENFORCED)
+           WITH ('connector' = 'upsert-kafka', 'topic' = 't', 'format' = 'json');
+         CREATE TABLE out (id BIGINT, k BIGINT) WITH ('connector' = 'kafka', 'topic' = 'out', 'format' = 'debezium-json');
+         INSERT INTO out SELECT a.id, b.k FROM
+           (SELECT a.k, a.id FROM t AS a WHERE NOT EXISTS (SELECT 1 FROM t AS b WHERE a.k = b.id AND a.k = b.v)) AS a
+           JOIN t AS b ON a.k = b.k AND a.id = b.k;";
+    let row = |id: i64, k: i64| format!("t 0 | {{\"id\":{id}}} | {{\"id\":{id},\"k\":{k},\"v\":0}}\n");
+    let expected = expect![[r#"
+        out | - | {"before":null,"after":{"id":5,"k":5},"op":"c"}
+    "#]];
+    every_way(script, &(row(3, 1) + &row(5, 5)), &expected);
+}
+
 fn timed(kind: &str) -> String {
     joined(kind) + " AND p.ts BETWEEN o.ts - INTERVAL '0.005' SECOND AND o.ts + INTERVAL '0.010' SECOND"
 }

@@ -203,14 +203,14 @@ impl Lower<'_> {
         over_pair.map(|transformed| transformed.data).map_err(failed)
     }
 
-    /// The keys in the order in which a side lies already, if it lies by all of them.
+    /// The keys in the order in which a side lies already, if it lies by all of them: a column may be among either more than once.
     fn in_order(&self, mut a: Keyed, mut b: Keyed) -> (Keyed, Keyed) {
         let order_of = |side: &Keyed| -> Option<Vec<usize>> {
-            let lies = lies_by(self.plan, side.node)?;
-            let order: Vec<usize> = lies
-                .iter()
-                .map(|column| side.keys.iter().position(|key| key == column))
-                .collect::<Option<_>>()?;
+            let mut order = vec![];
+            for column in lies_by(self.plan, side.node)? {
+                let key = (0..side.keys.len()).find(|at| side.keys[*at] == column && !order.contains(at))?;
+                order.push(key);
+            }
             (order.len() == side.keys.len()).then_some(order)
         };
         if let Some(order) = order_of(&a).or_else(|| order_of(&b)) {
