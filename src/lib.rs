@@ -46,7 +46,7 @@
 //! | the object a program holds | [`StreamingContext`], [`Config`] |
 //! | what can be done with a stream | [`DStream`] |
 //! | formats of keys and values | [`codec`] |
-//! | a registry of schemas | `registry` (features `avro`, `protobuf`) |
+//! | a registry of schemas | `registry` (features `avro`, `json-schema`, `protobuf`) |
 //! | what comes in, what goes out | [`source`], [`sink`] |
 //! | models that learn from a stream | [`ml`] |
 //! | scripts of SQL | `sql::Script`, `StreamingContext::sql` |
@@ -179,7 +179,7 @@ struct Readme;
 struct Recipes;
 
 /// The examples of the guide to schemas, so that they run.
-#[cfg(all(doctest, feature = "avro", feature = "protobuf"))]
+#[cfg(all(doctest, feature = "avro", feature = "json-schema", feature = "protobuf"))]
 #[doc = include_str!("../docs/schemas.md")]
 struct Schemas;
 

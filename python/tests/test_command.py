@@ -28,7 +28,7 @@ class Command(unittest.TestCase):
     def said(self, *arguments, program=PROGRAM, name="pipeline.py", **environment):
         (self.folder / name).write_text(program)
         environment = {**os.environ, "TIDEGATE_ADMIN_BIND": "off", "TIDEGATE_STATE_DIR": str(self.folder / "state"), **environment}
-        command = [str(pathlib.Path(sys.executable).with_name("tidegate")), *arguments]
+        command = [sys.executable, "-m", "tidegate._command", *arguments]
         ended = subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=60)
         return ended.returncode, ended.stdout, ended.stderr
 

@@ -63,11 +63,11 @@ class Process:
     """A process of the program."""
 
     def __init__(self, name, state_dir):
-        text = PROGRAM.read_text().replace("from pyspark", "from tidegate.pyspark")
         self.state_dir = pathlib.Path(state_dir)
         self.state_dir.mkdir(exist_ok=True)
         script = self.state_dir.parent / "program.py"
-        script.write_text(text)
+        if not script.exists():  # others may be reading it
+            script.write_text(PROGRAM.read_text().replace("from pyspark", "from tidegate.pyspark"))
         self.log = self.state_dir.parent / f"{self.state_dir.name}.log"
         self.began = self.log.stat().st_size if self.log.exists() else 0
         environment = {**os.environ, "TIDEGATE_ADMIN_BIND": "off", "TIDEGATE_LOG_LEVEL": os.environ.get("TIDEGATE_LOG_LEVEL", "warn")}

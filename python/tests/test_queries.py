@@ -224,8 +224,7 @@ class Queries(unittest.TestCase):
         self.assertEqual(reader.read_all().column("n").to_pylist(), [1, 2, 3, 4])
         self.assertEqual(rows.first(), Row(n=1))
         self.assertEqual((rows.count(), rows.isEmpty(), len(rows.take(2))), (4, False, 2))
-        with self.assertRaisesRegex(NotImplementedError, "toArrow"):
-            rows.groupBy("n")
+        self.assertEqual(sorted(rows.groupBy("n").count().collect()), [Row(n=n, count=1) for n in range(1, 5)])
 
 
 PROGRAM = """

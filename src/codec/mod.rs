@@ -14,7 +14,7 @@ mod native;
 mod nullable;
 mod pairs;
 mod raw;
-#[cfg(any(feature = "avro", feature = "protobuf"))]
+#[cfg(any(feature = "avro", feature = "json-schema", feature = "protobuf"))]
 mod schema;
 mod text;
 mod trace;
@@ -34,6 +34,8 @@ pub use schema::{AvroReader, AvroSchema, AvroWriter};
 pub use schema::{DynamicProtobufReader, ProtobufReader, ProtobufSchema, ProtobufWriter};
 #[cfg(feature = "sql")]
 pub(crate) use schema::{Found, Lookup, ProtobufFile, prefix};
+#[cfg(feature = "json-schema")]
+pub use schema::{JsonSchema, JsonSchemaReader, JsonSchemaWriter};
 pub use text::{AsText, Utf8};
 pub use trace::format_of;
 pub use value::{VALUE_VERSION, decode_value, encode_value};

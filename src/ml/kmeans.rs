@@ -136,6 +136,17 @@ impl Algorithm for StreamingKMeans {
         Ok(())
     }
 
+    fn misfits(&self, model: &KMeansModel) -> Option<String> {
+        let of = |model: &KMeansModel| (model.centers.len(), model.centers.first().map_or(0, Vec::len));
+        let ((centers, numbers), asked) = (of(model), of(&self.initial));
+        (asked != (centers, numbers)).then(|| {
+            format!(
+                "has {centers} centers of {numbers} numbers, and the program asks for {} of {}",
+                asked.0, asked.1
+            )
+        })
+    }
+
     fn refuses(&self, example: &Vec<f64>) -> Option<String> {
         misfit(example, self.initial.centers[0].len())
     }

@@ -318,6 +318,11 @@ impl Descent {
         Ok(())
     }
 
+    fn misfits(&self, weights: &[f64]) -> Option<String> {
+        let (kept, asked) = (weights.len(), self.initial.len());
+        (kept != asked).then(|| format!("has {kept} weights, and the program asks for {asked}"))
+    }
+
     fn check(&self) -> Result<(), String> {
         if self.initial.is_empty() {
             return Err("a regression needs a weight".into());
@@ -373,6 +378,9 @@ impl Algorithm for StreamingLinearRegression {
     fn check(&self) -> Result<(), String> {
         self.descent.check()
     }
+    fn misfits(&self, weights: &Vec<f64>) -> Option<String> {
+        self.descent.misfits(weights)
+    }
     fn refuses(&self, example: &LabeledPoint) -> Option<String> {
         let label = (!example.label.is_finite()).then(|| format!("the label {}", example.label));
         label.or_else(|| misfit(&example.features, self.descent.features(self.intercept)))
@@ -396,6 +404,9 @@ impl Algorithm for StreamingLogisticRegression {
     }
     fn check(&self) -> Result<(), String> {
         self.descent.check()
+    }
+    fn misfits(&self, weights: &Vec<f64>) -> Option<String> {
+        self.descent.misfits(weights)
     }
     #[expect(clippy::float_cmp, reason = "labels are exactly 0 or 1")]
     fn refuses(&self, example: &LabeledPoint) -> Option<String> {

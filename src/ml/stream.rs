@@ -68,6 +68,12 @@ pub trait Algorithm: Send + Sync + 'static {
         Ok(())
     }
 
+    /// Why a model that an earlier run has kept is not one of this algorithm with its settings; `None` = it is. By default every model is.
+    fn misfits(&self, model: &Self::Model) -> Option<String> {
+        let _ = model;
+        None
+    }
+
     /// Why an example cannot be learned from; `None` = it can.
     fn refuses(&self, example: &Self::Example) -> Option<String>;
 
@@ -309,6 +315,17 @@ impl<A: Algorithm> Trained<A> {
     }
 }
 
+/// The model to go on with.
+fn kept_or_initial<A: Algorithm>(algorithm: &A, kept: Option<A::Model>) -> Result<A::Model> {
+    let Some(model) = kept else { return Ok(algorithm.initial()) };
+    match algorithm.misfits(&model) {
+        None => Ok(model),
+        Some(why) => Err(Error::Config(format!(
+            "the model in the state {why}: the program that learned it had other settings\n  next: go back to them; or give the model another name (`named`) and start once with --accept-state-changes: it then learns anew"
+        ))),
+    }
+}
+
 /// Sends everything to every state partition.
 struct ToAll;
 
@@ -346,7 +363,7 @@ impl<A: Algorithm> Operator for Train<A> {
             return Ok(());
         }
         let known = cx.stores.open(self.state).get(&())?;
-        let mut model = known.unwrap_or_else(|| self.algorithm.initial());
+        let mut model = kept_or_initial(&*self.algorithm, known)?;
         if examples.is_empty() {
             if !self.algorithm.forget(&mut model) {
                 return Ok(());
@@ -382,7 +399,7 @@ impl<A: Algorithm, T: Data, P: Data, U: Data> Operator for Predict<A, T, P, U> {
         }
         let model = match self.model.take() {
             Some(model) => model,
-            None => cx.stores.open(self.state).get(&())?.unwrap_or_else(|| self.algorithm.initial()),
+            None => kept_or_initial(&*self.algorithm, cx.stores.open(self.state).get(&())?)?,
         };
         let Scoring { ask, features, answer } = self.scoring;
         let answer = |row: T| {

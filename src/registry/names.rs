@@ -132,7 +132,7 @@ impl SubjectStrategy {
 pub enum SchemaKind {
     /// Avro.
     Avro,
-    /// JSON Schema. The registry keeps it; there is no codec for it.
+    /// JSON Schema.
     Json,
     /// Protocol Buffers.
     Protobuf,
@@ -207,7 +207,7 @@ impl Schema {
     }
 
     /// Names and texts of all schemas that it refers to, directly or not; each comes after those that it refers to itself.
-    #[cfg(any(feature = "avro", feature = "protobuf"))]
+    #[cfg(any(feature = "avro", feature = "json-schema", feature = "protobuf"))]
     pub(crate) fn parts(&self) -> &[(String, String)] {
         &self.parts
     }

@@ -4,6 +4,7 @@
 //! `LinearRegression` and `LogisticRegression` without an intercept, with equivalent penalties (`Ridge(alpha=n*r)`,
 //! `Lasso(alpha=r)`, `LogisticRegression(C=1/(n*r))`).
 
+use crate::driver::{PLAIN, Session};
 use std::collections::BTreeMap;
 use tidegate::{
     StreamingContext, Text,
@@ -213,6 +214,31 @@ fn wrong_settings_are_reported_as_mistakes_of_the_program() {
     };
     let why = run(Settings::default(), none, "points 0 | - | 1\n").unwrap_err().to_string();
     assert!(why.contains("tests/it/ml.rs") && why.contains("k-means needs a center"), "{why}");
+}
+
+#[test]
+fn a_model_of_other_settings_in_the_state_ends_the_program_with_the_way_out() {
+    fn clusters(ssc: &StreamingContext, centers: usize, name: &str) {
+        let points = ssc.text("points").map(|line| vector(&line));
+        let model = StreamingKMeans::with_random_centers(centers, 1, 0.0, 7).train_on(&points).named(name);
+        model.predict_on(&ssc.text("asked").map(|line| vector(&line))).to_kafka_values("answers", AsText);
+    }
+    for asked in ["points 0 | - | 2\n", "asked 0 | - | 2\n"] {
+        let mut session = Session::new(PLAIN);
+        let two = |ssc: &StreamingContext| clusters(ssc, 2, "clusters");
+        assert_eq!(session.step(&two, "points 0 | - | 1\n"), Vec::<String>::new());
+        let told = session.step(&|ssc| clusters(ssc, 3, "clusters"), asked).join("\n");
+        assert!(
+            told.contains(
+                "the model in the state has 2 centers of 1 numbers, and the program asks for 3 of 1"
+            ),
+            "{told}"
+        );
+        assert!(told.contains("next: go back to them; or give the model another name"), "{told}");
+        session.config.accept_state_changes = true;
+        let anew = session.step(&|ssc| clusters(ssc, 3, "three clusters"), "points 0 | - | 5\n").join("\n");
+        assert!(!anew.contains("error"), "{anew}");
+    }
 }
 
 #[test]

@@ -3,6 +3,8 @@
 //! Invariant: each test has subjects of its own, so that all can run at once against one server.
 
 mod client;
+#[cfg(feature = "json-schema")]
+mod json;
 mod keys;
 mod peer;
 #[path = "../programs/mod.rs"]

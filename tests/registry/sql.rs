@@ -411,3 +411,51 @@ fn the_script_of_the_guide_runs() {
     let row = [&[0][..], &id.0.to_be_bytes(), &[4, 2], &50.5f64.to_le_bytes()].concat();
     assert_eq!(written, [row]);
 }
+
+#[test]
+fn a_table_by_key_is_written_and_read_in_avro_and_a_row_that_goes_is_a_null() {
+    let (there, name, url) = (registry(), unique("by-key"), server::url());
+    let (config, log) = log_of(&name, &["orders"]);
+    let open = format!(
+        "CREATE TABLE open (`user` STRING NOT NULL, orders BIGINT, PRIMARY KEY (`user`) NOT ENFORCED) WITH (
+             'connector' = 'upsert-kafka', 'topic' = '{name}-open',
+             'key.format' = 'avro-confluent', 'key.avro-confluent.url' = '{url}',
+             'value.format' = 'avro-confluent', 'value.avro-confluent.url' = '{url}');"
+    );
+    let counts = script(&format!(
+        "CREATE TABLE orders (`user` STRING, n BIGINT) WITH ('connector' = 'kafka', 'topic' = 'orders', 'format' = 'json');
+         {open}
+         INSERT INTO open SELECT `user`, sum(n) FROM orders GROUP BY `user` HAVING sum(n) > 0;"
+    ));
+    for orders in [
+        [r#"{"user":"ann","n":2}"#, r#"{"user":"bob","n":1}"#],
+        [r#"{"user":"bob","n":-1}"#, r#"{"user":"cy","n":5}"#],
+    ] {
+        put(log.as_ref(), "orders", 0, &orders.map(str::as_bytes));
+        run(config.clone(), |ssc| ssc.sql(&counts));
+    }
+    let written = values_of(log.as_ref(), &format!("{name}-open"));
+    assert_eq!(
+        (written.len(), written.iter().filter(|value| value.is_empty()).count()),
+        (4, 1),
+        "{written:?}"
+    );
+    for part in ["key", "value"] {
+        let (_, schema) = there.latest(&Subject::new(format!("{name}-open-{part}"))).unwrap();
+        assert!(schema.text().contains("user"), "{}", schema.text());
+    }
+    let copy = script(&format!(
+        "{open}
+         CREATE TABLE copy (`user` STRING, orders BIGINT, PRIMARY KEY (`user`) NOT ENFORCED) WITH (
+             'connector' = 'upsert-kafka', 'topic' = '{name}-copy', 'format' = 'json');
+         INSERT INTO copy SELECT `user`, orders FROM open;"
+    ));
+    run_anew(&config, &copy);
+    let mut rows: Vec<String> = values_of(log.as_ref(), &format!("{name}-copy"))
+        .into_iter()
+        .map(|value| String::from_utf8(value).unwrap())
+        .filter(|value| !value.is_empty() && !value.contains("bob"))
+        .collect();
+    rows.sort();
+    assert_eq!(rows, [r#"{"user":"ann","orders":2}"#, r#"{"user":"cy","orders":5}"#]);
+}

@@ -52,7 +52,7 @@ const NEVER: [(&str, &[&str]); 2] =
 /// Re-exports at the crate root that may be used by their short path.
 const ROOT_NAMES: [&str; 3] = ["Error", "Result", "Text"];
 /// Crates, and the places that may name them.
-const FENCES: [(&str, &[&str]); 29] = [
+const FENCES: [(&str, &[&str]); 30] = [
     ("rdkafka", &["src/log/kafka/"]),
     ("rdkafka_sys", &["src/log/kafka/"]),
     ("rocksdb", &["src/state/rocks.rs", "src/state/rocks_options.rs"]),
@@ -84,6 +84,7 @@ const FENCES: [(&str, &[&str]); 29] = [
     ("tokio", &["src/ui/", "src/context/signals.rs", "src/event_loop.rs"]),
     ("flate2", &["src/source/file_ranges.rs"]),
     ("ureq", &["src/registry/http.rs"]),
+    ("boon", &["src/codec/schema/json_schema.rs"]),
     ("serde_avro_fast", &["src/codec/schema/", "src/sql/format/avro/"]),
     ("prost_reflect", &["src/codec/schema/protobuf/", "src/sql/format/protobuf/"]),
     ("prost_types", &["src/codec/schema/protobuf/", "src/sql/format/protobuf/"]),

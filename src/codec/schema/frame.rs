@@ -27,7 +27,7 @@ pub(crate) fn prefix(SchemaId(id): SchemaId) -> [u8; PREFIX_LEN] {
 ///
 /// # Errors
 /// Why there is none.
-#[cfg(feature = "avro")]
+#[cfg(any(feature = "avro", feature = "json-schema"))]
 #[inline]
 pub(super) fn split<'r>(
     record: &RawRecord<'r>,

@@ -59,7 +59,7 @@ impl<S> Lookup<S> {
     ///
     /// # Errors
     /// Why there is none.
-    #[cfg(feature = "avro")]
+    #[cfg(any(feature = "avro", feature = "json-schema"))]
     #[inline]
     pub fn split<'r>(&self, record: &RawRecord<'r>) -> Result<(SchemaKey, &'r [u8], usize), String> {
         frame::split(record, self.part)
@@ -159,7 +159,7 @@ impl<S> Lookup<S> {
     }
 
     /// Decodes one record after the other with `one`: the schema, the value without prefix, how long the prefix is.
-    #[cfg(feature = "avro")]
+    #[cfg(any(feature = "avro", feature = "json-schema"))]
     pub fn each<'r, T>(
         &self,
         mut one: impl FnMut(SchemaKey, &S, &'r [u8], usize) -> Result<T, String>,

@@ -1,4 +1,4 @@
-//! Formats whose records name their schema: Avro and Protobuf, with schemas from a registry or a file.
+//! Formats whose records name their schema: Avro, Protobuf and JSON Schema, with schemas from a registry or a file.
 //!
 //! Owns the framing and what ids mean to a codec. Knows no topic. Invariants: a record whose schema cannot be had now is neither good
 //! nor bad: it waits ([`Decode::prepare`](crate::codec::Decode::prepare)); a bad record costs only itself; nothing is registered but at
@@ -11,6 +11,8 @@ mod avro_references;
 #[cfg(feature = "avro")]
 mod avro_schema;
 mod frame;
+#[cfg(feature = "json-schema")]
+mod json_schema;
 mod lookup;
 #[cfg(feature = "protobuf")]
 mod message_indexes;
@@ -23,6 +25,8 @@ pub use avro::{AvroReader, AvroWriter};
 pub use avro_schema::AvroSchema;
 #[cfg(feature = "sql")]
 pub(crate) use frame::prefix;
+#[cfg(feature = "json-schema")]
+pub use json_schema::{JsonSchema, JsonSchemaReader, JsonSchemaWriter};
 #[cfg(feature = "sql")]
 pub(crate) use lookup::{Found, Lookup};
 #[cfg(feature = "sql")]
@@ -41,7 +45,7 @@ fn from_file<S>(path: &Path, parse: impl FnOnce(&str) -> Result<S, String>) -> R
 }
 
 /// A document that is not JSON, with line and column.
-#[cfg(feature = "avro")]
+#[cfg(any(feature = "avro", feature = "json-schema"))]
 fn not_json(e: &serde_json::Error) -> String {
     let text = e.to_string();
     let what = text.split(" at line ").next().unwrap_or(&text);
