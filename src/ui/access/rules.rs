@@ -31,11 +31,12 @@ pub struct Certified(pub bool);
 pub struct Rules {
     token: Option<Shown>,
     has_certificates: bool,
-    is_tls: bool,
     open_metrics: bool,
     /// Whether only names of this machine are answered under.
     own_names_only: bool,
+    /// The name of the cookie, and what it is given besides.
     cookie: String,
+    secure: &'static str,
 }
 
 /// What shows that a caller has the token, as hashes.
@@ -75,11 +76,11 @@ impl Rules {
         Ok(Rules {
             token,
             has_certificates,
-            is_tls: access.admin_certificate_file.is_some(),
             open_metrics: access.admin_open_metrics,
             own_names_only: !is_guarded && !access.admin_insecure && at.ip().is_loopback(),
             // Browsers keep one set of cookies for all ports of a host.
             cookie: format!("tidegate-{}", at.port()),
+            secure: if access.admin_certificate_file.is_some() { "; Secure" } else { "" },
         })
     }
 
@@ -118,10 +119,9 @@ impl Rules {
     /// The cookie for a browser that shows the token; `None` = that is not the token.
     pub fn cookie_for(&self, token: &str) -> Option<String> {
         let shown = self.token.as_ref().filter(|shown| is_same(token, &shown.token))?;
-        let secure = if self.is_tls { "; Secure" } else { "" };
         Some(format!(
-            "{}={}; Path=/; Max-Age=43200; HttpOnly; SameSite=Strict{secure}",
-            self.cookie, shown.cookie_value
+            "{}={}; Path=/; Max-Age=43200; HttpOnly; SameSite=Strict{}",
+            self.cookie, shown.cookie_value, self.secure
         ))
     }
 
