@@ -17,7 +17,18 @@ create_exception!(
     StreamingError,
     "A setting or the program itself is wrong; found before anything runs."
 );
-create_exception!(tidegate, UnreachableError, StreamingError, "The log or a topic is not there.");
+create_exception!(
+    tidegate,
+    UnreachableError,
+    StreamingError,
+    "Nobody answers at the address of the log, or of what the program needs beside it."
+);
+create_exception!(
+    tidegate,
+    TopicError,
+    StreamingError,
+    "A topic is not there, or is not as the program needs it."
+);
 create_exception!(
     tidegate,
     BadRecordError,
@@ -31,7 +42,8 @@ pub fn exception(error: &Error) -> PyErr {
     let text = error.to_string();
     match error {
         Error::Config(_) | Error::Plan(_) => ConfigError::new_err(text),
-        Error::Unreachable { .. } | Error::Topic { .. } => UnreachableError::new_err(text),
+        Error::Unreachable { .. } => UnreachableError::new_err(text),
+        Error::Topic { .. } => TopicError::new_err(text),
         Error::Fenced(_) => FencedError::new_err(text),
         Error::BadRecord { topic, partition, offset, reason } => {
             let exception = BadRecordError::new_err(text);
@@ -59,6 +71,7 @@ pub fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("StreamingError", py.get_type::<StreamingError>())?;
     module.add("ConfigError", py.get_type::<ConfigError>())?;
     module.add("UnreachableError", py.get_type::<UnreachableError>())?;
+    module.add("TopicError", py.get_type::<TopicError>())?;
     module.add("BadRecordError", py.get_type::<BadRecordError>())?;
     module.add("FencedError", py.get_type::<FencedError>())
 }

@@ -62,6 +62,7 @@ class Command(unittest.TestCase):
             ("import os\nimport numpyy.linalg\n", ["pipeline.py:2: `import numpyy.linalg` fails", "No module named 'numpyy'", "pip install"]),
             ("def f():\n    from json import lods, loads\n", ["pipeline.py:2: `from json import lods, loads` fails", "cannot import name 'lods'"]),
             ("from pyspark import SparkContext\n", ["next: write `tidegate.pyspark` in place of `pyspark`"]),
+            ("import tidegate.pyspark.steaming\n", ["pipeline.py:1", "next: correct the name; docs/python.md"]),
             ("from tidegate.pyspark import TaskContext\n", ["pipeline.py:1", "next: use `mapPartitionsWithIndex`"]),
             ("from . import other\n", ["pipeline.py:1", "no package"]),
             ("import broken\n", ["pipeline.py:1: `import broken` fails: ZeroDivisionError"]),

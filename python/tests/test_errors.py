@@ -51,6 +51,14 @@ class Errors(unittest.TestCase):
         self.assertIn("ZeroDivisionError", str(caught.exception))
         self.assertIn("foreachRDD", str(caught.exception))
 
+    def test_a_topic_that_is_not_there_is_told_as_such(self):
+        with World() as world:
+            world.ssc.kafkaStream("nowhere").pprint()
+            world.ssc.start()
+            with self.assertRaises(tidegate.TopicError) as caught:
+                world.ssc.awaitTermination()
+        self.assertIn("topic `nowhere`: does not exist", str(caught.exception))
+
     def test_rows_that_an_operation_cannot_take_are_told(self):
         told = self.failure(lambda s: s.reduceByKey(max), [1])
         self.assertIn("`reduceByKey` takes pairs of a key and a value, and this row is none: 1", told)

@@ -21,6 +21,7 @@ from tidegate._tidegate import (
     FencedError,
     StreamingError,
     StreamingQueryException,
+    TopicError,
     UnreachableError,
     __version__,
 )
@@ -38,6 +39,7 @@ __all__ = [
     "StorageLevel",
     "StreamingError",
     "StreamingQueryException",
+    "TopicError",
     "UnreachableError",
     "__version__",
 ]

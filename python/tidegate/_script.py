@@ -91,6 +91,8 @@ def _next_step(error: Exception, module: str) -> str:
         return ""
     if module.split(".")[0] == "pyspark":
         return "\n  next: write `tidegate.pyspark` in place of `pyspark`"
+    if module.split(".")[0] == "tidegate":
+        return "\n  next: correct the name; docs/python.md lists what the package has"
     if isinstance(error, ModuleNotFoundError):
         return "\n  next: install it where the program runs; in an image: `FROM` that of tidegate, and `RUN pip install ..` (docs/python.md)"
     return ""

@@ -201,6 +201,9 @@ impl Http {
 
     fn fell_silent(&self, error: &Error) {
         let mut silence = self.silence();
+        if silence.as_ref().is_some_and(|known| known.until > Instant::now()) {
+            return; // another request was on its way meanwhile, and has found that out
+        }
         let (first, longest) = PAUSES;
         let pause = silence.as_ref().map_or(first, |before| (before.pause * 2).min(longest));
         tracing::warn!(retry_in_ms = pause.as_millis(), "{error}");

@@ -8,6 +8,7 @@ use crate::{
     operator::{Batch, Counters, NodeId, Printed, Work},
     record::{BatchTime, Offset, Partition, TopicPartition},
     sink::RefusedRow,
+    source::HeldUp,
 };
 use std::time::Duration;
 
@@ -86,6 +87,13 @@ pub enum Observed<'a> {
         at: &'a TopicPartition,
         /// Why.
         why: &'a str,
+    },
+    /// The next records of a partition begin to wait for what their decoder needs.
+    HeldUp {
+        /// The partition.
+        at: &'a TopicPartition,
+        /// From where on, and for what.
+        held_up: &'a HeldUp,
     },
     /// A batch was cut: from now on it takes input.
     Cut {

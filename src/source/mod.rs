@@ -16,7 +16,7 @@ mod topics;
 
 pub use local::{LocalSource, MakeLocal, Queue, QueueSource, RateSource};
 pub use receiver::{Receiver, ReceiverContext, ReceiverError, ReceiverSpec, StorageLevel};
-pub use record_queue::{BadRecordAt, QueueLimits, RecordQueue, Taken};
+pub use record_queue::{BadRecordAt, HeldUp, QueueLimits, RecordQueue, Taken};
 
 use crate::{
     codec::{BadRecord, Decode},

@@ -70,6 +70,15 @@ impl BadRecordAt {
     }
 }
 
+/// Records that cannot be decoded yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldUp {
+    /// The first of them.
+    pub from: Offset,
+    /// What it waits for.
+    pub why: String,
+}
+
 /// Fetched and decoded records of one partition.
 pub struct RecordQueue {
     at: TopicPartition,
@@ -83,7 +92,7 @@ pub struct RecordQueue {
     /// What was fetched and cannot be decoded yet.
     waiting: Option<Fetched>,
     /// What that waits for, until it is told.
-    held_up: Option<String>,
+    held_up: Option<HeldUp>,
 }
 
 impl RecordQueue {
@@ -151,7 +160,7 @@ impl RecordQueue {
     }
 
     /// What the next records wait for, before they can be decoded; given once each time that they begin to wait.
-    pub fn take_held_up(&mut self) -> Option<String> {
+    pub fn take_held_up(&mut self) -> Option<HeldUp> {
         self.held_up.take()
     }
 
@@ -218,7 +227,8 @@ impl RecordQueue {
                 |index: &usize| self.decoder.prepare(&fetched.records.slice(*index..index + 1)).is_err();
             // If the last one of them could be had meanwhile, all of them can be.
             let first = (0..ready).find(is_held_up);
-            (ready, why) = (first.unwrap_or(ready), first.map(|_| e.to_string()));
+            let held_up = |first| HeldUp { from: fetched.records.get(first).offset, why: e.to_string() };
+            (ready, why) = (first.unwrap_or(ready), first.map(held_up));
         }
         if !was_waiting || ready > 0 {
             self.held_up = why;

@@ -1,4 +1,5 @@
-"""What the containers of the compose file do: counts are exact, the page answers, Prometheus sees both scripts and has the rules.
+"""What the containers of the compose file do: counts are exact, the page answers, Prometheus sees both scripts and has the rules, the
+schema registry takes a schema.
 
   compose.py IMAGES FOLDER    images.sh and its folder
 
@@ -70,6 +71,16 @@ def counts_are_exact(stop):
     return f"{len(clicks)} clicks"
 
 
+def registry_answers(_):
+    """And takes a schema, as the first start of a script that writes Avro gives it one."""
+    base = "/apis/ccompat/v7"
+    until("the registry", lambda: "AVRO" in read(8080, f"{base}/schemas/types"))
+    schema = json.dumps({"schema": json.dumps({"type": "record", "name": "click", "fields": [{"name": "page", "type": "string"}]})}).encode()
+    request = urllib.request.Request(f"http://127.0.0.1:8080{base}/subjects/clicks-value/versions", schema, {"Content-Type": "application/json"})
+    number = json.load(urllib.request.urlopen(request, timeout=30))["id"]
+    assert "click" in read(8080, f"{base}/schemas/ids/{number}")
+
+
 def page_answers(_):
     assert "<html" in read(4040, "/")
 
@@ -89,7 +100,7 @@ def main(images, folder):
 
     passed = failed = 0
     until("the pipeline is ready", lambda: read(4040, "/readyz"))
-    for check in (page_answers, prometheus_sees_both, counts_are_exact):
+    for check in (page_answers, prometheus_sees_both, counts_are_exact, registry_answers):
         try:
             said = check(stop)
         except Exception as error:  # a failure of any kind is a failed check

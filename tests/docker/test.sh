@@ -32,10 +32,10 @@ materials() {
   id=$(container create localhost/tidegate:test) && container cp "$id:$sbom" "$folder/sbom.cdx.json" && container rm "$id" >/dev/null &&
     (cd "$here/../.." && python3 tests/docker/sbom.py "$folder/sbom.cdx.json")
 }
-# Outside of the container nobody reads the page unless it is told who may.
+# closed ARGUMENTS..: outside of the container nobody reads the page unless it is told who may.
 closed() {
   local said
-  said=$(container run --rm --network host --read-only --cap-drop ALL --tmpfs /tmp localhost/tidegate:test demo --seconds 1 --admin-bind "0.0.0.0:$1" 2>&1) &&
+  said=$(container run --rm --timeout 60 --network host --read-only --cap-drop ALL --tmpfs /tmp --env "TIDEGATE_ADMIN_BIND=0.0.0.0:$((port + 2))" "$@" 2>&1) &&
     { echo "it started: $said"; return 1; }
   grep -q 'next: set a token' <<<"$said" || { echo "$said"; return 1; }
 }
@@ -88,7 +88,7 @@ image=tidegate
 check "the image $image is built" images build "$folder" "$binary" $image
 check "its label names the bill of materials" is "$(container inspect --type image localhost/tidegate:test --format '{{index .Labels "tidegate.sbom"}}')" "$sbom"
 check "which is complete" materials
-check "for others it does not start without a word on who may read" closed "$((port + 1))"
+check "for others it does not start without a word on who may read" closed localhost/tidegate:test demo --seconds 1
 starts localhost/tidegate:test demo --rate 2000 --admin-bind "127.0.0.1:$port"
 check "it counts" counts
 is_confined
@@ -99,6 +99,8 @@ image=tidegate-python port=$((port + 1))
 check "the image $image is built" images python "$folder" "$wheel" $image
 check "a program is checked" program "$here/pipeline.py" check --script /etc/tidegate/pipeline.py --application-id a
 check "one with mistakes is refused, with their lines" refused
+check "for others it does not start without a word on who may read" closed --volume "$here/pipeline.py:/etc/tidegate/pipeline.py:ro" \
+  --env TIDEGATE_APPLICATION_ID=words localhost/tidegate-python:test run /etc/tidegate/pipeline.py
 starts --volume "$here/pipeline.py:/etc/tidegate/pipeline.py:ro" --env TIDEGATE_APPLICATION_ID=words --env "TIDEGATE_ADMIN_BIND=127.0.0.1:$port" \
   localhost/tidegate-python:test run /etc/tidegate/pipeline.py
 check "it counts" says "('tide', 4)"

@@ -92,6 +92,7 @@ def mistakes_are_named():
         (good + ["--set", "reset.enabled=true", "--set", "reset.to=earliest", "--set", "replicas=0"], "reset.image is not set"),
         (good + ["--set", "reset.enabled=true", "--set", "reset.to=earliest", "--set", "reset.image=t:1"], "for a stopped application"),
         (good + ["--set", "script.sql=SELECT 1", "--set", "script.check=online"], "/script/check"),
+        (good + ["--set", "resources.limits.memory=1Gib"], "/resources/limits/memory"),
     ]
     helm("template", "r", CHART, *KUBERNETES, *good)
     for arguments, message in cases:
@@ -243,6 +244,27 @@ def the_token_reaches_pods_and_prometheus():
         assert pod["containers"][0][probe]["httpGet"]["path"] in ("/livez", "/readyz"), "which need no token"
 
 
-OFFLINE = [lint_and_render, values_and_schema_agree, settings_are_flags_of_the_program, readme_lists_the_values, mistakes_are_named, the_token_reaches_pods_and_prometheus, a_tag_may_look_like_a_number,
-           a_script_is_run_and_checked_by_its_kind, rules_and_runbooks]
+def credentials_are_files():
+    """Of the program, which refuses to start without them; the check of a script says which one is missing, where a pod would wait for it."""
+    said = helm("template", "r", CHART, *KUBERNETES, "--set", "image.repository=i", "--set", "applicationId=a", "--set", "kafka.bootstrapServers=k:9092",
+                "--set", "admin.existingSecret=s", "--set", "kafka.existingSecret=c", "--set", "kafka.tls.existingSecret=t", "--set", "script.sql=SELECT 1",
+                "--set", "kafka.secretProperties.sasl\\.password=password")
+    objects = {o["kind"]: o for o in yaml.safe_load_all(said) if o}
+    for kind, may_be_missing in (("StatefulSet", {}), ("Job", {"optional": True})):
+        pod = objects[kind]["spec"]["template"]["spec"]
+        volumes = {v["name"]: v["secret"] for v in pod["volumes"] if "secret" in v}
+        assert volumes == {
+            "kafka": {"secretName": "c", "items": [{"key": "password", "path": "sasl.password"}], **may_be_missing},
+            "tls": {"secretName": "t", **may_be_missing},
+            "admin": {"secretName": "s", "items": [{"key": "token", "path": "token"}], **may_be_missing},
+        }, volumes
+        container, = pod["containers"]
+        properties, = (e["value"] for e in container["env"] if e["name"] == "TIDEGATE_PROPERTIES")
+        assert properties == "ssl.ca.location=/etc/tidegate/tls/ca.crt,sasl.password.file=/etc/tidegate/kafka/sasl.password", properties
+        assert {"kafka", "tls", "admin"} <= {m["name"] for m in container["volumeMounts"]}
+        assert "secretKeyRef" not in str(container)
+
+
+OFFLINE = [lint_and_render, values_and_schema_agree, settings_are_flags_of_the_program, readme_lists_the_values, mistakes_are_named, the_token_reaches_pods_and_prometheus,
+           credentials_are_files, a_tag_may_look_like_a_number, a_script_is_run_and_checked_by_its_kind, rules_and_runbooks]
 TESTS = [every_values_file_is_admitted_under_restricted, the_server_refuses_what_is_wrong]

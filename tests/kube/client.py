@@ -70,17 +70,18 @@ def make_volumes():
     """Volumes of the node's disk, and the class of the cluster that hands them out; nothing if they are there."""
     if kubectl("get", "storageclass", "local", ok=False)[0] == 0:
         return
-    kubectl("apply", "-f", "-", stdin="""
+    volumes = ["""
 apiVersion: storage.k8s.io/v1
 kind: StorageClass
 metadata: {name: local, annotations: {storageclass.kubernetes.io/is-default-class: "true"}}
 provisioner: kubernetes.io/no-provisioner
 volumeBindingMode: WaitForFirstConsumer
-""")
-    for number in range(16):
+"""]
+    # Each is used once: what is left in it nobody deletes.
+    for number in range(48):
         path = f"{os.environ['TIDEGATE_KUBE_HOME']}/volumes/{number}"
         os.makedirs(path)
-        kubectl("apply", "-f", "-", stdin=f"""
+        volumes.append(f"""
 apiVersion: v1
 kind: PersistentVolume
 metadata: {{name: local-{number}}}
@@ -92,3 +93,4 @@ spec:
   local: {{path: {path}}}
   nodeAffinity: {{required: {{nodeSelectorTerms: [{{matchExpressions: [{{key: kubernetes.io/hostname, operator: In, values: [n1]}}]}}]}}}}
 """)
+    kubectl("apply", "-f", "-", stdin="---".join(volumes))

@@ -85,14 +85,15 @@ def block(page, section, number=0):
 
 def readme_installs_and_shows_the_page():
     global load
-    secret, install, status, forward = block("README", "Install")
+    secret, install, status, show, forward = block("README", "Install")
     run(secret)
     notes = run(install)
     assert "helm uninstall word-count leaves" in notes, notes
-    token = run(re.search(r"^  (kubectl .* get secret .*)$", notes, re.M)[1])
     start = time.monotonic()
     run(status)
     taken = time.monotonic() - start
+    token = run(show)
+    assert len(token) == 64 and token == run(re.search(r"^  (kubectl .* get secret .*)$", notes, re.M)[1]), token
     load = Load(BOOTSTRAP, "lines", "counts", 200, 1000)
     load.start()
     process = subprocess.Popen(shlex.split(forward, comments=True), cwd=folder, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)

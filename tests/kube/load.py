@@ -30,9 +30,16 @@ def topics(bootstrap):
 
 def assigned(bootstrap, group):
     """Partitions of each member of the group, by instance id."""
+    return {m.group_instance_id: len(m.assignment.topic_partitions) for m in members(bootstrap, group)}
+
+
+def client_ids(bootstrap, group):
+    return {m.client_id for m in members(bootstrap, group)}
+
+
+def members(bootstrap, group):
     admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 3})  # a client that is not held ends its calls
-    described = admin.describe_consumer_groups([group])[group].result(30)
-    return {m.group_instance_id: len(m.assignment.topic_partitions) for m in described.members}
+    return admin.describe_consumer_groups([group])[group].result(30).members
 
 
 def as_text(message):
@@ -95,6 +102,20 @@ class Load:
                 self.seen[word] = count
                 self.arrivals.append(time.monotonic())
         reader.close()
+
+    def goes_on_while(self, happening):
+        """Feeds, lets it happen, feeds for two seconds more, and demands exact counts. Returns what to print."""
+        self.start()
+        try:
+            time.sleep(1)
+            said = happening() or ""
+            time.sleep(2)
+        except BaseException:
+            self.stop()
+            raise
+        stood = self.stood_still_seconds()
+        records = self.exact()
+        return f"{said}{', ' if said else ''}results stood still for {stood:.1f} s at most, {records} records exact"
 
     def burst(self, lines, new_words):
         """Writes so many lines at once, each with words that never were there before. Call `exact` afterwards."""

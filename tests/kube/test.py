@@ -13,6 +13,7 @@ import traceback
 import chart
 import guide
 import scenarios
+import scripts
 from client import kubectl
 
 
@@ -34,7 +35,7 @@ def main(arguments):
     chosen = lambda tests: [t for t in tests if not names or any(n in t.__name__ for n in names)]
     results = [run(t) for t in chosen(chart.OFFLINE)]
     if not offline:
-        for module in (chart, scenarios, guide):
+        for module in (chart, scenarios, scripts, guide):
             if tests := chosen(module.TESTS):
                 module.set_up()
                 for test in tests:
@@ -42,7 +43,7 @@ def main(arguments):
                     if not results[-1] and module is not chart:
                         print(kubectl("-n", module.SPACE, "get", "pods,pvc", "-o", "wide", ok=False)[1])
                         print(kubectl("-n", module.SPACE, "get", "events", "--sort-by=.lastTimestamp", ok=False)[1][-3000:])
-                        print(kubectl("-n", module.SPACE, "logs", f"{module.NAME}-0", "--tail=20", ok=False)[1], flush=True)
+                        print(kubectl("-n", module.SPACE, "logs", "--selector", "app.kubernetes.io/name=tidegate", "--prefix", "--tail=20", ok=False)[1], flush=True)
     failed = results.count(False)
     print(f"{len(results) - failed} passed, {failed} failed")
     return 1 if failed or not results else 0

@@ -86,7 +86,7 @@ TIDEGATE_{{ $name | snakecase | upper }}: {{ if kindIs "float64" $value }}{{ $va
 {{- end }}
 {{- end -}}
 
-{{/* Properties of the client: public ones, files of the TLS secret, and references to variables that come from the secret. */}}
+{{/* Properties of the client: public ones, and names of files for what is secret. */}}
 {{- define "tidegate.properties" -}}
 {{- $all := list -}}
 {{- range $key, $value := .Values.kafka.properties -}}
@@ -102,7 +102,7 @@ TIDEGATE_{{ $name | snakecase | upper }}: {{ if kindIs "float64" $value }}{{ $va
 {{- end -}}
 {{- end -}}
 {{- range $key, $value := .Values.kafka.secretProperties -}}
-{{- $all = append $all (printf "%s=$(KAFKA_%s)" $key ($key | replace "." "_" | upper)) -}}
+{{- $all = append $all (printf "%s.file=/etc/tidegate/kafka/%s" $key $key) -}}
 {{- end -}}
 {{- join "," $all -}}
 {{- end -}}
@@ -115,15 +115,8 @@ TIDEGATE_{{ $name | snakecase | upper }}: {{ if kindIs "float64" $value }}{{ $va
 {{- end -}}
 {{- end -}}
 
-{{/* Variables that a ConfigMap cannot have: from Secrets, and those that are made of them. */}}
+{{/* Variables beside those of the ConfigMap. */}}
 {{- define "tidegate.variables" -}}
-{{- range $property, $key := .Values.kafka.secretProperties }}
-- name: KAFKA_{{ $property | replace "." "_" | upper }}
-  valueFrom:
-    secretKeyRef:
-      name: {{ $.Values.kafka.existingSecret }}
-      key: {{ $key }}
-{{- end }}
 {{- with include "tidegate.properties" . }}
 - name: TIDEGATE_PROPERTIES
   value: {{ . | quote }}
@@ -155,6 +148,11 @@ authorization:
   subPath: {{ . }}
   readOnly: true
 {{- end }}
+{{- if .Values.kafka.secretProperties }}
+- name: kafka
+  mountPath: /etc/tidegate/kafka
+  readOnly: true
+{{- end }}
 {{- if .Values.kafka.tls.existingSecret }}
 - name: tls
   mountPath: /etc/tidegate/tls
@@ -170,32 +168,53 @@ authorization:
 {{- end }}
 {{- end -}}
 
-{{/* The volumes of these but that of the state. `own` is the ConfigMap with the script of the values. */}}
+{{/* The volumes of these but that of the state. `own` is the ConfigMap with the script of the values; `optional` lets a pod start without Secrets
+that are not there, so that the program says which one is missing. */}}
 {{- define "tidegate.volumes" -}}
+{{- $v := .context.Values -}}
 - name: tmp
   emptyDir: {}
 {{- with include "tidegate.script" .context }}
 - name: script
   configMap:
-    name: {{ $.context.Values.script.existingConfigMap | default $.own }}
+    name: {{ $v.script.existingConfigMap | default $.own }}
     items:
-      - key: {{ ternary $.context.Values.script.key . (not (empty $.context.Values.script.existingConfigMap)) }}
+      - key: {{ ternary $v.script.key . (not (empty $v.script.existingConfigMap)) }}
         path: {{ . }}
 {{- end }}
-{{- with .context.Values.kafka.tls.existingSecret }}
+{{- if $v.kafka.secretProperties }}
+- name: kafka
+  secret:
+    secretName: {{ $v.kafka.existingSecret }}
+    {{- if .optional }}
+    optional: true
+    {{- end }}
+    items:
+      {{- range $property, $key := $v.kafka.secretProperties }}
+      - key: {{ $key }}
+        path: {{ $property }}
+      {{- end }}
+{{- end }}
+{{- with $v.kafka.tls.existingSecret }}
 - name: tls
   secret:
     secretName: {{ . }}
+    {{- if $.optional }}
+    optional: true
+    {{- end }}
 {{- end }}
-{{- with .context.Values.admin.existingSecret }}
+{{- with $v.admin.existingSecret }}
 - name: admin
   secret:
     secretName: {{ . }}
+    {{- if $.optional }}
+    optional: true
+    {{- end }}
     items:
-      - key: {{ $.context.Values.admin.key }}
+      - key: {{ $v.admin.key }}
         path: token
 {{- end }}
-{{- with .context.Values.extraVolumes }}
+{{- with $v.extraVolumes }}
 {{ toYaml . }}
 {{- end }}
 {{- end -}}
@@ -258,7 +277,7 @@ spec:
   volumes:
     - name: state
       emptyDir: {}
-    {{- include "tidegate.volumes" (dict "context" .context "own" (printf "%s-%s" (include "tidegate.fullname" .context) (ternary "check" "script" (eq .name "check")))) | nindent 4 }}
+    {{- include "tidegate.volumes" (dict "context" .context "own" (printf "%s-%s" (include "tidegate.fullname" .context) (ternary "check" "script" (eq .name "check"))) "optional" (eq .name "check")) | nindent 4 }}
 {{- end -}}
 
 {{/* What a schema cannot say: each message names the value and the next step. */}}

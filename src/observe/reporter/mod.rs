@@ -180,6 +180,9 @@ impl Reporter {
             Observed::ReceiverFailed { at, why } => {
                 listeners.partition_error(at, ReceiverStatus::Error, why, now);
             }
+            Observed::HeldUp { at, held_up } => {
+                listeners.partition_error(at, ReceiverStatus::Error, &held_up.why, now);
+            }
             Observed::Connection(why) => listeners.connection(*why, now),
             Observed::Receiver { name, state, message } => {
                 tracing::debug!(receiver = name, ?state, message);
@@ -396,6 +399,7 @@ impl Observer for Reporter {
             }
             Observed::StandingBy { holder, help } => self.stands_by(&mut seen, holder, *help),
             Observed::InputsMissing(topics) => self.status.missing_inputs(topics),
+            Observed::HeldUp { at, held_up } => seen.stalled.held_up(at, held_up),
             Observed::Restores { restores, awaited } => {
                 let restores: Vec<Restore> = restores.iter().map(Restore::of).collect();
                 self.metrics.restores(&restores);

@@ -1,11 +1,12 @@
 //! Partitions whose records cannot be read although there are some.
 //!
-//! Owns how long each partition has stood still. Knows no log and no metric. Invariant: a partition is reported only if a
+//! Owns how long each partition has stood still, and what its decoder waits for. Knows no log and no metric. Invariant: a partition is reported only if a
 //! whole batch that began when there were records took none of them, and at most once a minute.
 
 use crate::{
     record::{Offset, TopicPartition},
     runtime::SourcePosition,
+    source::HeldUp,
 };
 use std::collections::BTreeMap;
 
@@ -34,14 +35,23 @@ struct Unread {
 
 /// The partitions of a program, as far as they have been read.
 #[derive(Debug, Default)]
-pub(super) struct Stalled(BTreeMap<TopicPartition, Still>);
+pub(super) struct Stalled {
+    partitions: BTreeMap<TopicPartition, Still>,
+    held_up: BTreeMap<TopicPartition, HeldUp>,
+}
 
 impl Stalled {
+    /// Records of a partition wait for what their decoder needs.
+    pub(super) fn held_up(&mut self, at: &TopicPartition, held_up: &HeldUp) {
+        self.held_up.insert(at.clone(), held_up.clone());
+    }
+
     /// A batch ended with these positions.
     pub(super) fn after_batch(&mut self, positions: &[SourcePosition], now_ms: i64) {
-        self.0.retain(|at, _| positions.iter().any(|p| p.at == *at));
+        self.partitions.retain(|at, _| positions.iter().any(|p| p.at == *at));
+        self.held_up.retain(|at, held_up| positions.iter().any(|p| p.at == *at && p.next <= held_up.from));
         for SourcePosition { at, next, .. } in positions {
-            if let Some(still) = self.0.get_mut(at).filter(|still| still.next == *next) {
+            if let Some(still) = self.partitions.get_mut(at).filter(|still| still.next == *next) {
                 match &mut still.unread {
                     Some(unread) if unread.is_busy => {
                         *unread = Unread { since_ms: now_ms, is_busy: false, batches: 0 };
@@ -51,7 +61,7 @@ impl Stalled {
                 }
             } else {
                 let still = Still { next: *next, unread: None, told_ms: None };
-                self.0.insert(at.clone(), still);
+                self.partitions.insert(at.clone(), still);
             }
         }
     }
@@ -65,7 +75,7 @@ impl Stalled {
         takes_input: bool,
     ) -> Option<String> {
         let SourcePosition { at, next, .. } = position;
-        let still = self.0.get_mut(at).filter(|still| still.next == *next)?;
+        let still = self.partitions.get_mut(at).filter(|still| still.next == *next)?;
         if *next >= end {
             still.unread = None;
             return None;
@@ -79,6 +89,11 @@ impl Stalled {
         }
         still.told_ms = Some(now_ms);
         let (for_s, records) = ((now_ms - unread.since_ms) / 1000, end.0 - next.0);
+        if let Some(HeldUp { from, why }) = self.held_up.get(at) {
+            return Some(format!(
+                "waiting for {at}: the records from offset {from} on cannot be decoded yet, for {for_s} s now: {why}"
+            ));
+        }
         Some(format!(
             "waiting for {at}: nothing can be read from offset {next} on, for {for_s} s now, although {records} more are written: the transaction of another producer is open there, or the broker is too slow to send them (next: on Kafka, `kafka-transactions.sh --bootstrap-server .. describe-producers --topic {} --partition {}` names a producer with an open transaction: let it end that; if there is none, look at the broker's load and the network)",
             at.topic, at.partition
@@ -118,6 +133,26 @@ mod tests {
         assert_eq!(stalled.why(&here, end, 90_000, false), None, "it moved");
         assert_eq!(stalled.why(&at(8), end, 90_000, false), None, "a moment ago there was nothing");
         assert!(stalled.why(&at(8), end, 95_000, false).is_some(), "no batch is in flight");
+    }
+
+    #[test]
+    fn records_that_wait_for_a_schema_are_told_with_what_they_wait_for_until_they_are_taken() {
+        let (here, end) = (at(7), Offset(9));
+        let mut stalled = Stalled::default();
+        stalled.after_batch(std::slice::from_ref(&here), 1_000);
+        let held_up =
+            HeldUp { from: Offset(7), why: "the registry is away; the record waits for schema 2".into() };
+        stalled.held_up(&here.at, &held_up);
+        assert_eq!(stalled.why(&here, end, 1_500, false), None, "too early");
+        let why = stalled.why(&here, end, 7_000, false).unwrap();
+        assert_eq!(
+            why,
+            "waiting for in-3: the records from offset 7 on cannot be decoded yet, for 5 s now: the registry is away; the record waits for schema 2"
+        );
+        stalled.after_batch(&[at(8)], 70_000);
+        assert_eq!(stalled.why(&at(8), end, 71_000, false), None);
+        let why = stalled.why(&at(8), end, 77_000, false).unwrap();
+        assert!(why.contains("another producer"), "what held up the first record is over: {why}");
     }
 
     #[test]

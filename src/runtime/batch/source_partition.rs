@@ -10,7 +10,7 @@ use crate::{
     plan::Topology,
     record::{BatchTime, Offset, RawChunk, TaskId, Timestamps, TopicPartition},
     runtime::events::{InputRange, SourcePosition},
-    source::{BadRecordAt, BadRecordPolicy, QueueLimits, RecordQueue, SourceSpec, Taken, stamping},
+    source::{BadRecordAt, BadRecordPolicy, HeldUp, QueueLimits, RecordQueue, SourceSpec, Taken, stamping},
     task::{Stopwatch, Task},
 };
 use std::sync::Arc;
@@ -113,7 +113,7 @@ pub struct Progress {
     /// What left the task.
     pub outputs: Vec<Output>,
     /// What the records that are next begin to wait for, before they can be decoded.
-    pub held_up: Option<String>,
+    pub held_up: Option<HeldUp>,
 }
 
 impl SourcePartition {

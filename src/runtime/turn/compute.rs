@@ -351,8 +351,8 @@ impl Loop {
         for bad in progress.bad {
             self.bad_record(index, &bad)?;
         }
-        if let Some(why) = progress.held_up {
-            self.app.observe(&Observed::ReceiverFailed { at: &self.partitions.sources[index].at, why: &why });
+        if let Some(held_up) = progress.held_up {
+            self.app.observe(&Observed::HeldUp { at: &self.partitions.sources[index].at, held_up: &held_up });
         }
         self.route(progress.outputs)
     }
@@ -581,8 +581,8 @@ impl Loop {
                     _ => return Err(f.into()),
                 }
             }
-            if let Some(why) = source.queue.take_held_up() {
-                self.app.observe(&Observed::ReceiverFailed { at: &source.at, why: &why });
+            if let Some(held_up) = source.queue.take_held_up() {
+                self.app.observe(&Observed::HeldUp { at: &source.at, held_up: &held_up });
             }
             there |= source.queue.has_ready();
         }
