@@ -84,7 +84,7 @@ impl JsonSchema {
             let first = first(&e);
             let place = first.instance_location.to_string();
             let place = if place.is_empty() { "the document".to_owned() } else { format!("`{place}`") };
-            shortened(&format!("{place}: {}", first.kind))
+            shortened(&format!("{place}: {}", told(first)))
         })
     }
 }
@@ -136,12 +136,23 @@ fn first<'e, 's, 'v>(error: &'e ValidationError<'s, 'v>) -> &'e ValidationError<
     error
 }
 
+/// What an error says; where there are alternatives, also why the first is none.
+fn told(error: &ValidationError<'_, '_>) -> String {
+    let alternative = match (&error.kind, error.causes.first()) {
+        (ErrorKind::AnyOf | ErrorKind::OneOf(None), Some(alternative)) => first(alternative),
+        _ => return error.kind.to_string(),
+    };
+    let (outer, inner) = (error.instance_location.to_string(), alternative.instance_location.to_string());
+    let place = if inner == outer { String::new() } else { format!("`{inner}`: ") };
+    format!("{}: {place}{}", error.kind, told(alternative))
+}
+
 /// Why a schema cannot be used, without the name that it has only here.
 fn reason(error: &CompileError) -> String {
     match error {
         CompileError::ValidationError { src, .. } => {
             let first = first(src);
-            format!("`{}`: {}", first.instance_location, first.kind)
+            format!("`{}`: {}", first.instance_location, told(first))
         }
         CompileError::LoadUrlError { src, .. } => src.to_string(),
         other => other.to_string().replace(ROOT, "the schema"),
@@ -413,6 +424,17 @@ mod tests {
             assert!(compiled.validate(&serde_json::json!({"level": 0}), root).is_ok(), "{id}");
             assert!(compiled.validate(&serde_json::json!({"level": -1}), root).is_err(), "{id}");
         }
+    }
+
+    #[test]
+    fn where_there_are_alternatives_it_is_told_why_the_first_is_none() {
+        let schema = JsonSchema::parse(
+            r#"{"properties":{"unit":{"anyOf":[{"enum":["m","cm"]},{"properties":{"name":{"type":"string"}},"type":"object"}]}}}"#,
+        );
+        let told = schema.unwrap().check(&serde_json::json!({"unit": "mm"})).unwrap_err();
+        assert_eq!(told, "`/unit`: anyOf failed: value must be one of 'm', 'cm'");
+        let told = JsonSchema::parse(r#"{"type":"strang"}"#).unwrap_err().to_string();
+        assert!(told.contains("`/type`: anyOf failed: value must be one of 'array'"), "{told}");
     }
 
     #[test]
