@@ -4,8 +4,8 @@
 use crate::{
     count_words::WORD_COUNT,
     worlds::{
-        Case, PARTITIONS, check, check_and_look, content, create, in_memory, incarnation, incarnation_until,
-        read, sweep_seeds, write,
+        Case, PARTITIONS, check, check_and_look, config, content, create, in_memory, incarnation,
+        incarnation_until, incarnation_with, read, sweep_seeds, write,
     },
 };
 use std::{
@@ -14,7 +14,8 @@ use std::{
     time::Duration,
 };
 use tidegate::{
-    config::ExchangeThrough,
+    Config,
+    config::{ExchangeThrough, Trigger},
     record::TopicPartition,
     runtime::{Observed, Observer, Shutdown, clock::Clock},
     sim::{Fault, Faults, World},
@@ -179,6 +180,37 @@ fn results_of_other_state_partitions_go_on_while_a_process_that_joins_restores_i
         assert!(reported.awaited.lock().unwrap().is_empty(), "seed {seed}: nothing waits for it");
         let of_b = &reported.owned.lock().unwrap()["b"];
         assert_eq!(of_b.iter().filter(|at| &*at.topic == "app-exchange").count(), 2, "seed {seed}: {of_b:?}");
+    }
+}
+
+/// A process joins in the middle of an interval. What was committed then is closed once it has restored its share, not an interval later.
+#[test]
+fn a_state_partition_that_was_restored_does_not_wait_for_the_end_of_the_interval() {
+    const STEPS: u32 = 250;
+    let interval = Duration::from_secs(10);
+    for seed in 0..5 {
+        let mut world = world_of_lines(seed, STEPS);
+        let of_b = Reported::default();
+        for (name, at) in [("a", 0), ("b", 12)] {
+            let reported = if name == "b" { of_b.clone() } else { Reported::default() };
+            world.process_at(Duration::from_secs(at), name, false, move |env| {
+                let observer = Arc::new(OfProcess(name, reported.clone(), env.clock.clone()));
+                let config = Config { trigger: Trigger::Interval(interval), ..config(TWO) };
+                incarnation_with(env, TWO, config, observer, Shutdown::default())
+            });
+        }
+        let all = u64::from(STEPS) * 3;
+        let outcome =
+            world.run(Duration::from_secs(120), |w| w.now() > STEP * STEPS && sum_of_counts(w) == all);
+        assert!(outcome.finished && outcome.ended.is_empty(), "seed {seed}: {:?}", outcome.ended);
+        let (_, until, _) = of_b.restored.lock().unwrap()[0];
+        let until = until.unwrap();
+        let closed = of_b.closed.lock().unwrap();
+        let first = closed.iter().find(|at| **at >= until).unwrap();
+        assert!(
+            *first < until + Duration::from_secs(1),
+            "seed {seed}: restored at {until:?}, closed at {first:?}"
+        );
     }
 }
 

@@ -97,6 +97,17 @@ pub fn incarnation_until(
     observer: Arc<dyn Observer>,
     shutdown: Shutdown,
 ) -> tidegate::Result {
+    incarnation_with(env, case, config(case), observer, shutdown)
+}
+
+/// The same, with other settings.
+pub fn incarnation_with(
+    env: ProcessEnv,
+    case: Case,
+    config: Config,
+    observer: Arc<dyn Observer>,
+    shutdown: Shutdown,
+) -> tidegate::Result {
     set_clock(&env);
     let env = Env {
         log: env.log,
@@ -107,7 +118,7 @@ pub fn incarnation_until(
         instance: InstanceId(env.instance.as_str().into()),
         incarnation_before: Incarnation(0),
     };
-    run(config(case), (case.topology)(), env)
+    run(config, (case.topology)(), env)
 }
 
 pub fn create(log: &dyn Log, name: &str, partitions: u32) {

@@ -53,6 +53,8 @@ pub struct InFlight {
     pub began_ms: i64,
     /// When its input was complete, on the monotonic clock.
     pub input_ended: Duration,
+    /// How often partitions had come or gone when it was cut.
+    pub changes: u64,
     /// Whether its interval must be one batch.
     pub is_whole: bool,
     /// Whether more input of its time follows, in another transaction: then its end is not told yet.

@@ -33,8 +33,10 @@ pub struct Partitions {
     pub states: Vec<StatePartition>,
     /// State partitions that are ours and under restore: they take nothing, but what they own of the sources is read.
     pub restoring: Vec<UnderRestore>,
-    /// Whether partitions have come or gone since the last batch that is done.
-    pub have_changed: bool,
+    /// How often partitions have come or gone.
+    pub changes: u64,
+    /// The number of changes at the cut of the last batch that is done.
+    pub changes_known: u64,
 }
 
 impl Partitions {
@@ -57,7 +59,7 @@ impl Partitions {
 
     /// Adds recovered partitions.
     pub fn add(&mut self, sources: Vec<SourcePartition>, states: Vec<StatePartition>) {
-        self.have_changed = true;
+        self.changes += 1;
         self.sources.extend(sources);
         self.states.extend(states);
         self.sources.sort_by(|a, b| a.at.cmp(&b.at));
@@ -66,7 +68,7 @@ impl Partitions {
 
     /// Forgets partitions that are given back.
     pub fn remove(&mut self, at: &[TopicPartition]) {
-        self.have_changed = true;
+        self.changes += 1;
         self.sources.retain(|s| !at.contains(&s.at));
         self.states.retain(|s| !at.contains(&s.at));
         self.restoring.retain(|s| !at.contains(&s.at));
@@ -74,7 +76,7 @@ impl Partitions {
 
     /// Forgets everything that the group has assigned.
     pub fn close(&mut self) {
-        self.have_changed = true;
+        self.changes += 1;
         self.sources.clear();
         self.states.clear();
         self.restoring.clear();
@@ -168,7 +170,6 @@ impl Partitions {
 
     /// The batch in flight changed nothing.
     pub fn rest(&mut self) {
-        self.have_changed = false;
         self.states.iter_mut().for_each(StatePartition::rest);
         self.sources.iter_mut().for_each(|s| s.task.rest());
         self.locals.iter_mut().for_each(LocalInput::rest);

@@ -20,7 +20,7 @@ pub struct UnderRestore {
     committed: (Option<Offset>, Vec<BatchTime>),
     /// The source offsets that the local database had recorded as consumed when it was opened.
     pub seen: Option<BTreeMap<String, Offset>>,
-    /// What was restored, until the barrier.
+    /// What was restored, until it is taken up.
     pub recovered: Option<Recovered>,
 }
 

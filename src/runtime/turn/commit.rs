@@ -193,7 +193,7 @@ impl Loop {
         if self.in_flight.content.has_input() {
             self.partitions.sources.iter_mut().for_each(|source| source.applied(is_witnessed, time));
             self.partitions.locals.iter_mut().for_each(LocalInput::applied);
-            self.partitions.have_changed = false;
+            self.partitions.changes_known = self.in_flight.changes;
             self.witness.applied(self.app.now());
             self.bisection.committed(records);
             self.input_is_committed();
@@ -260,6 +260,7 @@ impl Loop {
     /// A batch that changed nothing: no position moved, not even over control records, and nothing was sent.
     pub(super) fn rest_empty(&mut self) {
         if self.in_flight.content.has_input() {
+            self.partitions.changes_known = self.in_flight.changes;
             self.partitions.rest();
         } else {
             self.partitions.states.iter_mut().for_each(StatePartition::rest);

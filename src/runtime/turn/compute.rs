@@ -87,7 +87,7 @@ impl Loop {
         let began_ms = self.app.env.clock.now_ms();
         let is_whole = self.partitions.see_batches();
         let (mut batch, opens_interval) = self.pace.cut(began_ms, is_whole);
-        batch.is_roll_call = self.partitions.have_changed;
+        batch.is_roll_call = self.partitions.changes != self.partitions.changes_known;
         self.look_for_ends(batch.time);
         self.bisection.begin();
         self.witness.begin();
@@ -108,6 +108,7 @@ impl Loop {
             began,
             began_ms,
             input_ended: began,
+            changes: self.partitions.changes,
             is_whole,
             inputs,
             ..InFlight::default()

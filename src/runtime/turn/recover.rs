@@ -4,7 +4,7 @@
 //! sinks, state, sources. Databases are brought up to date beside the loop; whether the rest goes on meanwhile is decided here.
 //! Invariants: facts are read only after the producer is ready; whatever recovery
 //! refuses stops the process with the reason; what the log cannot answer now is asked again; a partition under restore takes nothing
-//! before it is taken up, at the barrier.
+//! before it is taken up, with nothing of a state in flight.
 
 use super::Loop;
 use crate::{
@@ -140,9 +140,9 @@ impl Loop {
         Ok(())
     }
 
-    /// Takes up state partitions whose restore has ended; at the barrier. What has come for them meanwhile is read from the committed
-    /// offset on.
-    fn take_up_restored(&mut self) -> Result {
+    /// Takes up state partitions whose restore has ended, at the barrier or while a batch takes input that goes through the exchange topic.
+    /// What has come for them meanwhile is read from the committed offset on.
+    pub(super) fn take_up_restored(&mut self) -> Result {
         if self.group.has_events() || self.group.has_lost() {
             return Ok(());
         }

@@ -80,19 +80,19 @@ impl Loop {
         Batch { id, time, clock_ms, is_roll_call }
     }
 
-    /// The same, while a batch takes input. What the group asks comes first, at the barrier: until then nothing may be
-    /// committed, and a closing would be given up again and again.
+    /// The same, while a batch takes input, and first in state partitions whose restore has ended. What the group asks comes first, at the
+    /// barrier: until then nothing may be committed, and a closing would be given up again and again.
     pub(super) fn close_meanwhile(&mut self) -> Result<bool> {
         if self.exchange.is_none() || self.group.has_events() || self.group.has_lost() {
             return Ok(false);
         }
         let held = self.transaction.put_aside();
-        let has_states = !self.partitions.states.is_empty();
+        let owned_none = self.partitions.none_owned();
         let phase = std::mem::replace(&mut self.checkpoint.phase, Phase::Barrier);
-        let closed = self.close_times();
+        let closed = self.take_up_restored().and_then(|()| self.close_times());
         self.checkpoint.phase = phase;
         self.transaction.take_up(held);
-        if has_states && self.partitions.states.is_empty() {
+        if !owned_none && self.partitions.none_owned() {
             let what = "the partitions were lost while a time was closed";
             return Err(Failure::new(Stage::Group, Reaction::CloseTasks, what).into());
         }
