@@ -307,6 +307,31 @@ fn a_join_by_name_has_the_value_of_whichever_side_has_one() {
 }
 
 #[test]
+fn the_columns_of_a_join_by_name_come_first() {
+    let spark = session("batch by name, in order");
+    let row = |names: [&str; 2]| {
+        let columns = names.map(|name| (name, Arc::new(Int64Array::from(vec![1])) as ArrayRef));
+        spark.create_data_frame([RecordBatch::try_from_iter(columns).unwrap()]).unwrap()
+    };
+    let (a, b, c) = (row(["x", "k"]), row(["y", "k"]), row(["z", "y"]));
+    let (a, b) = (a.alias("a").unwrap(), b.alias("b").unwrap());
+    for how in ["inner", "left", "right", "full"] {
+        let joined = a.join_using(&b, ["k"], how).unwrap();
+        assert_eq!(joined.columns(), ["k", "x", "y"], "{how}");
+        let twice = joined.filter(col("x").eq(1)).unwrap().join_using(&c, ["y"], how).unwrap();
+        assert_eq!(twice.columns(), ["y", "k", "x", "z"], "{how}");
+        let twice = joined.join_using(&c, ["y"], how).unwrap();
+        assert_eq!(twice.columns(), ["y", "k", "x", "z"], "{how}");
+        assert_eq!(twice.collect().unwrap().num_rows(), 1, "{how}");
+    }
+    for how in ["left_semi", "left_anti"] {
+        assert_eq!(a.join_using(&b, ["k"], how).unwrap().columns(), ["k", "x"], "{how}");
+    }
+    let named = a.join_using(&b, ["k"], "left").unwrap().select(["a.x", "b.y"]).unwrap();
+    assert_eq!(named.columns(), ["x", "y"]);
+}
+
+#[test]
 fn rows_are_written_into_files_in_each_mode() {
     let spark = session("batch written");
     let folder = tempfile::tempdir().unwrap();

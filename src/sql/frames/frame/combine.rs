@@ -97,7 +97,8 @@ impl DataFrame {
         self.joined(other, how, JoinConstraint::On(on.into_expr()), at)
     }
 
-    /// Pairs of rows that have the same values in these columns, which are there once: also of a row without a partner, on whichever side it is.
+    /// Pairs of rows that have the same values in these columns, which are there once and come first: also of a row without a partner, on
+    /// whichever side it is.
     ///
     /// # Errors
     /// As [`select`](Self::select).
@@ -114,9 +115,22 @@ impl DataFrame {
         if let Ok(how @ (JoinType::RightOuter | JoinType::FullOuter)) = how.parse() {
             return self.joined_by(other, &names, how, at);
         }
-        let columns = names.into_iter().map(|name| ObjectName::from(vec![ident(name)])).collect();
+        let using = names.iter().map(|name| ObjectName::from(vec![ident(name)])).collect();
         let (left, right) = (self.told_apart(other, LEFT, at)?, other.told_apart(self, RIGHT, at)?);
-        left.joined(&right, how, JoinConstraint::Using(columns), at)
+        let joined = left.joined(&right, how, JoinConstraint::Using(using), at)?;
+        // Of a side that is a join itself, the relation has the columns in another order than the DataFrame.
+        let (known, mut items) = (self.items(), joined.items());
+        let of_left = known.len().min(items.len());
+        items[..of_left].sort_by_key(|item| {
+            let same = known.iter().position(|column| column == item);
+            same.or_else(|| known.iter().position(|(name, _)| *name == item.0))
+        });
+        let (keys, others): (Vec<_>, Vec<_>) =
+            items.into_iter().partition(|(name, _)| names.contains(&name.as_str()));
+        let key = |name: &&str| keys.iter().find(|(of, _)| of == name).map(|(_, item)| item.clone());
+        let columns = names.iter().filter_map(key).chain(others.into_iter().map(|(_, item)| item)).collect();
+        let parts = Parts { columns, ..joined.parts() };
+        Ok(DataFrame::planned(&self.session, parts, at)?.holding(&joined))
     }
 
     /// The same where a row may have no partner on the left: its values are those of the right side.
@@ -170,7 +184,7 @@ impl DataFrame {
             _ => tree::alone(self.relation(None)),
         };
         from.joins.push(join);
-        Ok(DataFrame::planned(&self.session, from, None, at)?.holding(self).holding(other))
+        Ok(DataFrame::planned(&self.session, Parts::of(from, None), at)?.holding(self).holding(other))
     }
 
     /// That the columns of both can be told apart: by the names of the DataFrames, if not by their own.

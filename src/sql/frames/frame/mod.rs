@@ -48,6 +48,8 @@ pub struct DataFrame {
     pub(super) session: StreamSession,
     from: TableWithJoins,
     filter: Option<Expr>,
+    /// Its columns in their order; `*` where that is the order of the relation.
+    listed: Vec<SelectItem>,
     schema: DFSchemaRef,
     /// The query itself, where it is no relation with a condition: rows in an order, or a number of them.
     whole: Option<Query>,
@@ -67,12 +69,13 @@ impl DataFrame {
     fn of(session: &StreamSession, from: TableWithJoins, filter: Option<Expr>, of: QueryColumns) -> Self {
         let QueryColumns { schema, is_bounded } = of;
         let session = session.clone();
-        DataFrame { session, from, filter, schema, whole: None, is_bounded, held: vec![] }
+        let listed = vec![tree::all()];
+        DataFrame { session, from, filter, listed, schema, whole: None, is_bounded, held: vec![] }
     }
 
     /// The rows of a relation.
     pub(super) fn reading(session: &StreamSession, relation: TableFactor, at: At) -> Result<Self> {
-        Self::planned(session, tree::alone(relation), None, at)
+        Self::planned(session, Parts::of(tree::alone(relation), None), at)
     }
 
     /// The rows of a query whose columns are known.
@@ -86,10 +89,11 @@ impl DataFrame {
         Self::of(session, from, None, QueryColumns { schema, is_bounded })
     }
 
-    fn planned(session: &StreamSession, from: TableWithJoins, filter: Option<Expr>, at: At) -> Result<Self> {
-        let query = Parts::of(from.clone(), filter.clone()).query();
-        let columns = session.0.planner().columns_of(&query).map_err(|mistake| told(at, mistake))?;
-        Ok(Self::of(session, from, filter, columns))
+    /// Columns of a relation, each by its name, in the rows for which a condition holds.
+    fn planned(session: &StreamSession, parts: Parts, at: At) -> Result<Self> {
+        let (from, filter, listed) = (parts.from.clone(), parts.filter.clone(), parts.columns.clone());
+        let columns = session.0.planner().columns_of(&parts.query()).map_err(|mistake| told(at, mistake))?;
+        Ok(DataFrame { listed, ..Self::of(session, from, filter, columns) })
     }
 
     /// The rows of a relation that only DataFrames know.
@@ -143,7 +147,7 @@ impl DataFrame {
     pub(super) fn query(&self) -> Query {
         match &self.whole {
             Some(query) => query.clone(),
-            None => Parts::of(self.from.clone(), self.filter.clone()).query(),
+            None => self.parts().query(),
         }
     }
 
@@ -151,7 +155,9 @@ impl DataFrame {
     fn parts(&self) -> Parts {
         match &self.whole {
             Some(query) => Parts::of(tree::alone(tree::derived(query.clone(), None)), None),
-            None => Parts::of(self.from.clone(), self.filter.clone()),
+            None => {
+                Parts { columns: self.listed.clone(), ..Parts::of(self.from.clone(), self.filter.clone()) }
+            }
         }
     }
 

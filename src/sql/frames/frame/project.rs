@@ -82,7 +82,7 @@ impl DataFrame {
             },
             None => condition.into_expr(),
         });
-        Ok(DataFrame::planned(&self.session, parts.from, parts.filter, at)?.holding(self))
+        Ok(DataFrame::planned(&self.session, parts, at)?.holding(self))
     }
 
     /// The same as [`filter`](Self::filter).
