@@ -39,9 +39,30 @@ STEPS = {
     ),
     "batches": ([], ["tide\ngate\na word that is longer than twenty", "sea\nocean"]),
     "functions": ([], ["tide\ngate", "a\nthe sea and the tide"]),
+    "kafka_words": ([], ["to be or not to be", "that is the question"]),
 }
+#: Programs that read a topic of the broker ``TIDEGATE_TEST_BOOTSTRAP``.
+OF_KAFKA = {"kafka_words"}
 #: Programs of which a step may come in several batches: the rows of all tables are compared.
 SPREAD = {"sessions", "batches", "functions"}
+
+
+class Topic:
+    """A topic of its own, of one partition."""
+
+    def __init__(self, name):
+        import confluent_kafka
+        from confluent_kafka import admin
+
+        self.servers = os.environ["TIDEGATE_TEST_BOOTSTRAP"]
+        self.name = f"{name}-{os.getpid()}-{time.time_ns()}"
+        created = admin.AdminClient({"bootstrap.servers": self.servers}).create_topics([admin.NewTopic(self.name, 1, 1)])
+        created[self.name].result(60)
+        self._producer = confluent_kafka.Producer({"bootstrap.servers": self.servers})
+
+    def write(self, text):
+        self._producer.produce(self.name, text)
+        assert self._producer.flush(60) == 0, "the record was not written"
 
 
 class Played:
@@ -54,10 +75,13 @@ class Played:
         self.server = socket.create_server(("127.0.0.1", 0))
         self.files = pathlib.Path(directory) / "files"
         self.files.mkdir(exist_ok=True)
-        first = str(self.files) if name == "devices" else str(self.server.getsockname()[1])
+        source = [str(self.files)] if name == "devices" else [str(self.server.getsockname()[1])]
+        if name in OF_KAFKA:
+            self.topic = Topic(name)
+            source = [self.topic.servers, self.topic.name]
         environment = {**os.environ, "TIDEGATE_ADMIN_BIND": "off", "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8", "TZ": "UTC", **(env or {})}
         self.process = subprocess.Popen(
-            [python, str(self.path), first, *STEPS[name][0]], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+            [python, str(self.path), *source, *STEPS[name][0]], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
         )
         self.out, self.err = [], []
         self.threads = [
@@ -98,7 +122,7 @@ def play(name, **options):
     with tempfile.TemporaryDirectory() as directory:
         played = Played(name, directory, **options)
         try:
-            if name != "devices":
+            if name != "devices" and name not in OF_KAFKA:
                 played.connected()
                 time.sleep(0.5)
             for number, step in enumerate(STEPS[name][1]):
@@ -107,6 +131,8 @@ def play(name, **options):
                     hidden = played.files / f".{number}"
                     hidden.write_text(step + "\n")
                     hidden.rename(played.files / f"{number}.json")
+                elif name in OF_KAFKA:
+                    played.topic.write(step)
                 else:
                     played.client.sendall(step.encode() + b"\n")
                 if name == "sessions" and number == 0:

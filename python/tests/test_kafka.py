@@ -16,6 +16,8 @@ import time
 import unittest
 import zlib
 
+import structured_play
+
 try:
     import confluent_kafka
     from confluent_kafka import admin
@@ -224,6 +226,11 @@ class Kafka(unittest.TestCase):
         facts = f"{len(seen)} records of {len(world.states)} keys, {len(pids)} processes, {repeated} records of batches that a kill ended before the commit"
         print(f"{world.name}: {facts}; {dict(world.fired)}", file=sys.stderr)
         return pids, repeated
+
+    def test_structured_programs_print_what_pyspark_printed(self):
+        for name in structured_play.OF_KAFKA:
+            golden = (structured_play.GOLDEN / f"{name}.txt").read_text().split("\n\n", 1)[1]
+            self.assertEqual(structured_play.play(name), golden)
 
     def test_a_process_that_is_killed_again_and_again_counts_exactly(self):
         with World("killed") as world:

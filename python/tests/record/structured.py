@@ -1,6 +1,9 @@
 """Records what PySpark prints for the programs of ``python/tests/structured``. Run with PySpark 3.5, which needs Java:
 
     python python/tests/record/structured.py [NAME...]
+
+Those that read a topic need a broker (``TIDEGATE_TEST_BOOTSTRAP``), confluent-kafka, and Spark's connector in ``PYSPARK_SUBMIT_ARGS``:
+``--packages org.apache.spark:spark-sql-kafka-0-10_2.12:VERSION pyspark-shell``.
 """
 
 import pathlib
