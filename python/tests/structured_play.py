@@ -56,8 +56,8 @@ class Topic:
 
         self.servers = os.environ["TIDEGATE_TEST_BOOTSTRAP"]
         self.name = f"{name}-{os.getpid()}-{time.time_ns()}"
-        created = admin.AdminClient({"bootstrap.servers": self.servers}).create_topics([admin.NewTopic(self.name, 1, 1)])
-        created[self.name].result(60)
+        client = admin.AdminClient({"bootstrap.servers": self.servers})
+        client.create_topics([admin.NewTopic(self.name, 1, 1)])[self.name].result(60)
         self._producer = confluent_kafka.Producer({"bootstrap.servers": self.servers})
 
     def write(self, text):
