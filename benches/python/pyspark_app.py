@@ -22,6 +22,7 @@ for name, value in {
     session = session.config(name, value)
 spark = session.getOrCreate()
 spark.sparkContext.setLogLevel("ERROR")
+spark.sparkContext.addPyFile(os.path.join(os.path.dirname(os.path.abspath(__file__)), "work.py"))  # for w0, in its workers
 records = spark.readStream.format("kafka").option("kafka.bootstrap.servers", o["bootstrap"]).option("subscribe", o["in"])
 value = records.option("startingOffsets", "earliest").option("kafka.isolation.level", "read_committed").load().select(F.col("value").cast("string"))
 mode = "append"
