@@ -143,7 +143,8 @@ impl Loop {
     /// Takes up state partitions whose restore has ended, at the barrier or while a batch takes input that goes through the exchange topic.
     /// What has come for them meanwhile is read from the committed offset on.
     pub(super) fn take_up_restored(&mut self) -> Result {
-        if self.group.has_events() || self.group.has_lost() {
+        let is_wanted = self.partitions.restoring.iter().any(|state| state.recovered.is_some());
+        if !is_wanted || self.group.has_events() || self.group.has_lost() {
             return Ok(());
         }
         let Ok(membership) = self.group.membership() else { return Ok(()) };
@@ -152,9 +153,6 @@ impl Loop {
             restoring.into_iter().partition(|state| state.recovered.is_some());
         self.partitions.restoring = left;
         let restored: Vec<Recovered> = restored.into_iter().filter_map(|state| state.recovered).collect();
-        if restored.is_empty() {
-            return Ok(());
-        }
         let places: Vec<_> = restored.iter().map(|r| (r.at.clone(), r.exchange_next)).collect();
         let fetchers = match self.group.start(&places, membership, false) {
             Ok(fetchers) => fetchers,
