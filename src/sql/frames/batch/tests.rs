@@ -324,6 +324,9 @@ fn the_columns_of_a_join_by_name_come_first() {
         assert_eq!(twice.columns(), ["y", "k", "x", "z"], "{how}");
         assert_eq!(twice.collect().unwrap().num_rows(), 1, "{how}");
     }
+    let none = a.join_using(&b, ["k"], "inner").unwrap().filter(col("x").eq(2)).unwrap();
+    let kept = c.join_using(&none, ["y"], "left").unwrap().collect().unwrap();
+    assert_eq!(kept.column(0).as_primitive::<Int64Type>().value(0), 1, "of the left side");
     for how in ["left_semi", "left_anti"] {
         assert_eq!(a.join_using(&b, ["k"], how).unwrap().columns(), ["k", "x"], "{how}");
     }

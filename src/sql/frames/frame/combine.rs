@@ -64,6 +64,16 @@ impl JoinType {
             JoinType::LeftAnti => JoinOperator::LeftAnti(constraint),
         }
     }
+
+    /// Whether rows have the columns of the right side.
+    fn has_right_columns(self) -> bool {
+        !matches!(self, JoinType::LeftSemi | JoinType::LeftAnti)
+    }
+}
+
+fn join_type(text: &str, at: At) -> Result<JoinType> {
+    let next = "choose inner, left_outer, right_outer, full_outer, left_semi or left_anti";
+    text.parse().map_err(|what: String| wrong(at, what, next))
 }
 
 impl DataFrame {
@@ -94,7 +104,7 @@ impl DataFrame {
     pub fn join(&self, other: &DataFrame, on: Column, how: &str) -> Result<DataFrame> {
         let at = Location::caller();
         self.check_columns([&on], at)?;
-        self.joined(other, how, JoinConstraint::On(on.into_expr()), at)
+        self.beside(other, join_type(how, at)?.operator(JoinConstraint::On(on.into_expr())), at)
     }
 
     /// Pairs of rows that have the same values in these columns, which are there once and come first: also of a row without a partner, on
@@ -112,33 +122,54 @@ impl DataFrame {
         let at = Location::caller();
         self.check_session(other, at)?;
         let names: Vec<&str> = columns.into_iter().collect();
-        if let Ok(how @ (JoinType::RightOuter | JoinType::FullOuter)) = how.parse() {
-            return self.joined_by(other, &names, how, at);
+        let how = join_type(how, at)?;
+        if names.is_empty() {
+            return Err(wrong(at, "a join by no columns", "say which columns are equal"));
         }
+        for name in &names {
+            self.check_name(name, at)?;
+            other.check_name(name, at)?;
+        }
+        let is_of_left = !matches!(how, JoinType::RightOuter | JoinType::FullOuter);
+        let have_names = self.has_names() && other.has_names() && other.from.joins.is_empty();
+        if is_of_left && have_names && self.check_names(other, at).is_ok() {
+            self.joined_with_names(other, &names, how, at)
+        } else {
+            self.joined_by(other, &names, how, at)
+        }
+    }
+
+    /// Whether each of its columns has the name of a DataFrame or table that a join leaves as it is.
+    fn has_names(&self) -> bool {
+        let all_have_one = self.schema.iter().all(|(relation, _)| relation.is_some());
+        all_have_one && self.filter.is_none() && self.whole.is_none()
+    }
+
+    /// Columns stay known by the names of both sides: `a.x`.
+    fn joined_with_names(
+        &self,
+        other: &DataFrame,
+        names: &[&str],
+        how: JoinType,
+        at: At,
+    ) -> Result<DataFrame> {
         let using = names.iter().map(|name| ObjectName::from(vec![ident(name)])).collect();
-        let (left, right) = (self.told_apart(other, LEFT, at)?, other.told_apart(self, RIGHT, at)?);
-        let joined = left.joined(&right, how, JoinConstraint::Using(using), at)?;
-        // Of a side that is a join itself, the relation has the columns in another order than the DataFrame.
-        let (known, mut items) = (self.items(), joined.items());
-        let of_left = known.len().min(items.len());
-        items[..of_left].sort_by_key(|item| {
-            let same = known.iter().position(|column| column == item);
-            same.or_else(|| known.iter().position(|(name, _)| *name == item.0))
-        });
-        let (keys, others): (Vec<_>, Vec<_>) =
-            items.into_iter().partition(|(name, _)| names.contains(&name.as_str()));
+        let joined = self.beside(other, how.operator(JoinConstraint::Using(using)), at)?;
+        let is_key = |(name, _): &(String, SelectItem)| names.contains(&name.as_str());
+        let (keys, of_left): (Vec<_>, Vec<_>) = self.items().into_iter().partition(is_key);
+        let mut of_right: Vec<_> = other.items().into_iter().filter(|item| !is_key(item)).collect();
+        if !how.has_right_columns() {
+            of_right.clear();
+        }
         let key = |name: &&str| keys.iter().find(|(of, _)| of == name).map(|(_, item)| item.clone());
-        let columns = names.iter().filter_map(key).chain(others.into_iter().map(|(_, item)| item)).collect();
+        let others = of_left.into_iter().chain(of_right).map(|(_, item)| item);
+        let columns = names.iter().filter_map(key).chain(others).collect();
         let parts = Parts { columns, ..joined.parts() };
         Ok(DataFrame::planned(&self.session, parts, at)?.holding(&joined))
     }
 
-    /// The same where a row may have no partner on the left: its values are those of the right side.
+    /// The columns of both sides have new names; where a row may have no partner on the left, its values are those of the right side.
     fn joined_by(&self, other: &DataFrame, names: &[&str], how: JoinType, at: At) -> Result<DataFrame> {
-        for name in names {
-            self.check_name(name, at)?;
-            other.check_name(name, at)?;
-        }
         let named = |frame: &DataFrame, name: &str| -> Result<DataFrame> {
             Ok(DataFrame::reading(&frame.session, frame.relation(Some(name)), at)?.holding(frame))
         };
@@ -150,29 +181,23 @@ impl DataFrame {
             right: Box::new(of(RIGHT, name)),
         });
         let both = |a, b| Expr::BinaryOp { left: Box::new(a), op: BinaryOperator::And, right: Box::new(b) };
-        let Some(on) = equal.reduce(both) else {
-            return Err(wrong(at, "a join by no columns", "say which columns are equal"));
-        };
-        let joined = left.beside(&right, how.operator(JoinConstraint::On(on)), at)?;
+        let on = equal.reduce(both).map_or(JoinConstraint::None, JoinConstraint::On);
+        let joined = left.beside(&right, how.operator(on), at)?;
         let mut items = vec![];
         for name in names {
             let expr = match how {
                 JoinType::RightOuter => of(RIGHT, name),
-                _ => call("coalesce", [of(LEFT, name), of(RIGHT, name)]),
+                JoinType::FullOuter => call("coalesce", [of(LEFT, name), of(RIGHT, name)]),
+                _ => of(LEFT, name),
             };
             items.push(SelectItem::ExprWithAlias { expr, alias: ident(name) });
         }
-        for (side, frame) in [(LEFT, self), (RIGHT, other)] {
+        let sides = [(LEFT, self), (RIGHT, other)];
+        for (side, frame) in sides.into_iter().take(if how.has_right_columns() { 2 } else { 1 }) {
             let others = frame.columns().into_iter().filter(|name| !names.contains(&name.as_str()));
             items.extend(others.map(|name| SelectItem::UnnamedExpr(of(side, &name))));
         }
         joined.then(Parts { columns: items, ..joined.parts() }.query(), at)
-    }
-
-    fn joined(&self, other: &DataFrame, how: &str, on: JoinConstraint, at: At) -> Result<DataFrame> {
-        let next = "choose inner, left_outer, right_outer, full_outer, left_semi or left_anti";
-        let how: JoinType = how.parse().map_err(|what: String| wrong(at, what, next))?;
-        self.beside(other, how.operator(on), at)
     }
 
     fn beside(&self, other: &DataFrame, join_operator: JoinOperator, at: At) -> Result<DataFrame> {
@@ -194,14 +219,6 @@ impl DataFrame {
         let Some((_, field)) = same else { return Ok(()) };
         let what = format!("both sides of the join have a column `{}`", field.name());
         Err(wrong(at, what, "give both a name before, with `alias(..)`, and say which is meant: a.id"))
-    }
-
-    /// It under a name that no program has, unless it has one: `join_using` names each column once.
-    fn told_apart(&self, other: &DataFrame, name: &str, at: At) -> Result<DataFrame> {
-        match self.check_names(other, at) {
-            Ok(()) => Ok(self.clone()),
-            Err(_) => Ok(DataFrame::reading(&self.session, self.relation(Some(name)), at)?.holding(self)),
-        }
     }
 
     fn check_session(&self, other: &DataFrame, at: At) -> Result {
