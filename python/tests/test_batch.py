@@ -84,6 +84,9 @@ class Batch(unittest.TestCase):
         self.assertEqual((sales.head(), sales.head(1), sales.tail(1)), (Row(item="tea", n=3), [Row(item="tea", n=3)], [Row(item=None, n=1)]))
         self.assertEqual([row.id for row in self.spark.range(5).filter("id % 2 = 0").toLocalIterator()], [0, 2, 4])
         self.assertEqual(self.spark.range(10, 1, -4).collect(), [Row(id=10), Row(id=6), Row(id=2)])
+        values = [F.collect_list("n").alias("all"), F.collect_set("item").alias("items"), F.median("n").alias("half"), F.percentile_approx("n", 0.5).alias("below")]
+        self.assertEqual(sales.agg(*values).first(), Row(all=[1, 3, 4, 9], items=["oil", "tea"], half=3.5, below=3))
+        self.assertEqual(sales.filter("n > 10").agg(F.collect_list("n").alias("all"), F.first("n", True).alias("first")).first(), Row(all=[], first=None))
         sales.createOrReplaceTempView("sales")
         self.assertEqual(self.spark.sql("SELECT max(n) AS most FROM sales ORDER BY most").first(), Row(most=9))
         seen = []

@@ -189,6 +189,8 @@ class Frames(unittest.TestCase):
                 "desc_nulls_first": lambda: F.desc_nulls_first("n"), "desc_nulls_last": lambda: F.desc_nulls_last("n"),
                 "count": lambda: F.count("*"), "count_distinct": lambda: F.count_distinct("n"), "countDistinct": lambda: F.countDistinct("n"),
                 "bool_and": lambda: F.bool_and(F.col("n") > 1), "every": lambda: F.every(F.col("n") > 1), "bool_or": lambda: F.bool_or(F.col("n") > 1),
+                "median": lambda: F.median("n"), "percentile": lambda: F.percentile("n", 0.9), "percentile_approx": lambda: F.percentile_approx("item", 0.5, 100),
+                "approx_percentile": lambda: F.approx_percentile("n", F.lit(0.5)), "first": lambda: F.first("n", ignorenulls=True),
                 "some": lambda: F.some(F.col("n") > 1), "count_if": lambda: F.count_if(F.col("n") > 1),
                 "lpad": lambda: F.lpad("item", 5, "-"), "rpad": lambda: F.rpad("item", 5, "-"), "repeat": lambda: F.repeat("item", 2),
                 "instr": lambda: F.instr("item", "a"), "locate": lambda: F.locate("a", "item"), "substring": lambda: F.substring("item", 1, 2),
@@ -212,7 +214,7 @@ class Frames(unittest.TestCase):
                 "map_keys": lambda: F.map_keys(F.map_from_arrays("tags", "tags")), "map_values": lambda: F.map_values(F.map_from_arrays("tags", "tags")),
             }
         )
-        aggregates = set("sum sumDistinct sum_distinct avg mean max min std stddev stddev_pop stddev_samp var_pop var_samp variance count count_distinct countDistinct bool_and every bool_or some count_if".split())
+        aggregates = set("sum sumDistinct sum_distinct avg mean max min std stddev stddev_pop stddev_samp var_pop var_samp variance count count_distinct countDistinct bool_and every bool_or some count_if any_value approx_percentile array_agg collect_list collect_set first first_value last last_value median percentile percentile_approx".split())
         elsewhere = {"window", "session_window", "broadcast", "udf", "call_udf", "pandas_udf", "PandasUDFType"}
         wrong = []
         for name in F.__all__:

@@ -2,19 +2,27 @@
 //!
 //! Owns what a call is and the states of each function. Knows no store and no operator. Invariants: a state is a few columns of stable
 //! types, which are what is stored and what travels ([`GroupStates::states`]); it does not depend on the order of the rows, but for the
-//! rounding of doubles; rows that are added and taken away again leave the state of no rows.
+//! rounding of doubles and for the first and the last row without an order; rows that are added and taken away again leave the state of
+//! no rows. Functions that are computed of all values of a group have no state: the operators keep the values.
 
 mod bools;
 mod count;
+mod details;
+mod first_last;
 mod float_sum;
 mod integer_sum;
+mod listed;
 mod min_max;
 mod moments;
 mod rows;
 
+pub use details::{CallDetails, Direction, Parameter};
 pub use rows::AggregateRows;
 
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    sql::rows::{KeyColumn, KeyFormat},
+};
 use arrow::{
     array::ArrayRef,
     datatypes::{DataType, Schema},
@@ -26,7 +34,7 @@ use std::ops::Range;
 pub struct AggregateCall {
     /// Which function.
     pub function: AggregateFunction,
-    /// The columns of the input that it reads; none for `count(*)`.
+    /// The columns of the input that it reads; none for `count(*)`. Those that its values are ordered by come last.
     pub arguments: Vec<usize>,
     /// The boolean column of the input that says which rows count (`FILTER (WHERE ..)`).
     pub filter: Option<usize>,
@@ -36,6 +44,8 @@ pub struct AggregateCall {
     pub data_type: DataType,
     /// What the result is called.
     pub name: String,
+    /// What else it says.
+    pub details: CallDetails,
 }
 
 /// The aggregate functions.
@@ -63,6 +73,22 @@ pub enum AggregateFunction {
     StddevSamp,
     /// Standard deviation of a population.
     StddevPop,
+    /// The value of the first row.
+    First,
+    /// The value of the last row.
+    Last,
+    /// All values; NULL if there are none.
+    ArrayAgg,
+    /// All values that are not NULL; an empty list if there are none.
+    CollectList,
+    /// All values as one text.
+    StringAgg,
+    /// The value in the middle, or the mean of the two that are there.
+    Median,
+    /// What a part of the values is below, between two values if it falls there.
+    PercentileCont,
+    /// The first value that a part of the values does not exceed.
+    PercentileDisc,
 }
 
 impl AggregateFunction {
@@ -81,13 +107,47 @@ impl AggregateFunction {
             AggregateFunction::VarPop => "var_pop",
             AggregateFunction::StddevSamp => "stddev_samp",
             AggregateFunction::StddevPop => "stddev_pop",
+            AggregateFunction::First => "first_value",
+            AggregateFunction::Last => "last_value",
+            AggregateFunction::ArrayAgg => "array_agg",
+            AggregateFunction::CollectList => "collect_list",
+            AggregateFunction::StringAgg => "string_agg",
+            AggregateFunction::Median => "median",
+            AggregateFunction::PercentileCont => "percentile_cont",
+            AggregateFunction::PercentileDisc => "percentile_disc",
         }
     }
 
     /// Whether rows can be taken away from its state.
     #[must_use]
     pub fn takes_back(self) -> bool {
-        !matches!(self, AggregateFunction::Min | AggregateFunction::Max)
+        !matches!(self, AggregateFunction::Min | AggregateFunction::Max) && self.has_frames()
+    }
+
+    /// Whether it is computed of all values of a group, and has no state.
+    #[must_use]
+    pub fn is_of_all_values(self) -> bool {
+        use AggregateFunction::{ArrayAgg, CollectList, Median, PercentileCont, PercentileDisc, StringAgg};
+        matches!(self, ArrayAgg | CollectList | StringAgg | Median | PercentileCont | PercentileDisc)
+    }
+
+    /// Whether it is the value of one row of the group.
+    #[must_use]
+    pub fn is_of_one_row(self) -> bool {
+        matches!(self, AggregateFunction::First | AggregateFunction::Last)
+    }
+
+    /// Whether it is computed over the rows of a frame.
+    #[must_use]
+    pub fn has_frames(self) -> bool {
+        !self.is_of_all_values() && !self.is_of_one_row()
+    }
+
+    /// Whether its answer depends on an order of rows.
+    #[must_use]
+    pub fn is_ordered(self) -> bool {
+        use AggregateFunction::{ArrayAgg, CollectList, StringAgg};
+        self.is_of_one_row() || matches!(self, ArrayAgg | CollectList | StringAgg)
     }
 }
 
@@ -160,6 +220,11 @@ impl AggregateCall {
         let states: Option<Box<dyn GroupStates>> = match (function, argument) {
             (AggregateFunction::Count, _) => Some(Box::<count::Counts>::default()),
             (_, None) => return Err(unknown("it needs an argument")),
+            _ if function.is_of_all_values() => Some(Box::new(listed::NoStates::new(result.clone()))),
+            _ if function.is_of_one_row() => {
+                let (columns, key) = self.value_key(input)?;
+                Some(Box::new(first_last::OneRow::new(self, columns, key)))
+            }
             (AggregateFunction::Sum | AggregateFunction::Avg, Some(argument)) => {
                 let is_mean = function == AggregateFunction::Avg;
                 match argument {
@@ -182,6 +247,35 @@ impl AggregateCall {
             let argument = argument.map_or_else(String::new, ToString::to_string);
             unknown(&format!("{} of a column of type {argument} is not supported", function.name()))
         })
+    }
+
+    /// How its values are keys whose order is the one that is asked for: the columns of the key, as positions among the arguments, and
+    /// their format. The least key is that of the first row, or of the last one if that is asked for.
+    ///
+    /// # Errors
+    /// [`Error::Plan`] if a column has no order.
+    pub(in crate::sql) fn value_key(&self, input: &Schema) -> Result<(Vec<usize>, KeyFormat)> {
+        let (function, order) = (self.function, &self.details.order);
+        let values = self.arguments.len() - order.len().min(self.arguments.len());
+        let columns: Vec<usize> = (values..self.arguments.len()).chain(0..values).collect();
+        let directions = order.iter().copied().chain(std::iter::repeat(Direction::default()));
+        let is_reversed = matches!(function, AggregateFunction::Max | AggregateFunction::Last);
+        let column = |(at, by): (&usize, Direction)| KeyColumn {
+            data_type: input.field(self.arguments[*at]).data_type().clone(),
+            is_descending: by.is_descending != is_reversed,
+            is_null_greatest: by.is_null_greatest,
+        };
+        let key = KeyFormat::ordered(columns.iter().zip(directions).map(column));
+        let key = key.map_err(|e| match e {
+            Error::Plan(why) if function.is_of_all_values() || function.is_of_one_row() => {
+                Error::Plan(format!(
+                    "`{}` keeps its values in an order, and one of its columns has none: {why}",
+                    self.name
+                ))
+            }
+            other => other,
+        })?;
+        Ok((columns, key))
     }
 }
 

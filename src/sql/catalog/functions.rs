@@ -1,9 +1,10 @@
 //! The functions that a query may call, by name.
 //!
 //! Owns which names there are. Knows no relation. Invariants: aggregate functions that have no durable state here are known by name, so
-//! that a query that calls one is told what there is; `sum` is never rewritten into other aggregates, as what is kept in state must not
-//! change with the optimizer.
+//! that a query that calls one is told what there is; no aggregate is rewritten into others, as what is kept in state must not change
+//! with the optimizer.
 
+mod aggregates;
 mod as_of;
 mod clock;
 mod modulo;
@@ -20,14 +21,7 @@ pub use user_defined::{Arguments, Compute, NoCalls, UserDefined, shown_function}
 
 use super::number::Number;
 use crate::sql::{SqlError, SqlResult, agg::AggregateFunction};
-use arrow::datatypes::{DataType, FieldRef};
-use datafusion_common::Result as PlanResult;
-use datafusion_expr::{
-    Accumulator, AggregateUDF, AggregateUDFImpl, HigherOrderUDF, ScalarUDF, Signature, WindowUDF,
-    function::{AccumulatorArgs, StateFieldsArgs},
-    planner::ExprPlanner,
-};
-use datafusion_functions_aggregate::sum::Sum;
+use datafusion_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, WindowUDF, planner::ExprPlanner};
 use modulo::Modulo;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -116,10 +110,14 @@ impl Functions {
             functions.higher_order.insert(function.name().to_owned(), function);
         }
         for function in datafusion_functions_aggregate::all_default_aggregate_functions() {
-            for name in function.aliases() {
-                functions.aggregates.insert(name.clone(), function.clone());
+            functions.add_aggregate(function);
+        }
+        // After DataFusion's, as they take the place of those with their names.
+        aggregates::functions().into_iter().for_each(|function| functions.add_aggregate(Arc::new(function)));
+        for (other, name) in aggregates::OTHER_NAMES {
+            if let Some(function) = functions.aggregate(name) {
+                functions.aggregates.insert(other.to_owned(), function);
             }
-            functions.aggregates.insert(function.name().to_owned(), function);
         }
         for function in datafusion_functions_window::all_default_window_functions() {
             if WINDOW_FUNCTIONS.contains(&function.name()) {
@@ -129,8 +127,15 @@ impl Functions {
         for name in ["row_number", "rank", "dense_rank"] {
             functions.windows.insert(name.to_owned(), Arc::new(WindowUDF::from(Number::new(name))));
         }
-        functions.aggregates.insert("sum".to_owned(), Arc::new(AggregateUDF::from(PlainSum(Sum::new()))));
         functions
+    }
+
+    /// One more, or another one in the place of one.
+    fn add_aggregate(&mut self, function: Arc<AggregateUDF>) {
+        for name in function.aliases() {
+            self.aggregates.insert(name.clone(), function.clone());
+        }
+        self.aggregates.insert(function.name().to_owned(), function);
     }
 
     /// One more.
@@ -211,6 +216,14 @@ impl Functions {
             "var_pop" => AggregateFunction::VarPop,
             "stddev" => AggregateFunction::StddevSamp,
             "stddev_pop" => AggregateFunction::StddevPop,
+            "first_value" | "any_value" => AggregateFunction::First,
+            "last_value" => AggregateFunction::Last,
+            "array_agg" => AggregateFunction::ArrayAgg,
+            "collect_list" | "collect_set" => AggregateFunction::CollectList,
+            "string_agg" => AggregateFunction::StringAgg,
+            "median" => AggregateFunction::Median,
+            "percentile_cont" => AggregateFunction::PercentileCont,
+            "percentile_disc" => AggregateFunction::PercentileDisc,
             _ => return None,
         })
     }
@@ -229,31 +242,5 @@ impl Functions {
             None => self.aggregates.get(name)?.documentation(),
         };
         documentation.map(|documentation| documentation.syntax_example.clone())
-    }
-}
-
-/// The sum, which stays what it is: DataFusion rewrites `sum(a + 1)` to `sum(a) + count(a)` when there are several.
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct PlainSum(Sum);
-
-impl AggregateUDFImpl for PlainSum {
-    fn name(&self) -> &'static str {
-        "sum"
-    }
-
-    fn signature(&self) -> &Signature {
-        self.0.signature()
-    }
-
-    fn return_type(&self, types: &[DataType]) -> PlanResult<DataType> {
-        self.0.return_type(types)
-    }
-
-    fn accumulator(&self, args: AccumulatorArgs<'_>) -> PlanResult<Box<dyn Accumulator>> {
-        self.0.accumulator(args)
-    }
-
-    fn state_fields(&self, args: StateFieldsArgs<'_>) -> PlanResult<Vec<FieldRef>> {
-        self.0.state_fields(args)
     }
 }

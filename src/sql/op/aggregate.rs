@@ -8,14 +8,14 @@ use super::{
     Aggregation,
     aggregation::Groups,
     exchange::{batch, failed, stamped},
-    values::Values,
+    values::{Pace, Values, fill, group_prefix},
 };
 use crate::{
     error::{Error, Result},
     operator::{Context, Operator, Port},
     record::{Chunk, Stamps, partition_of},
     sql::{Delta, Payload},
-    state::{Handle, RowIndex, RowTable},
+    state::{Handle, RowIndex, RowTable, Stores, View},
 };
 use arrow::{
     array::{ArrayRef, DynComparator, Int64Array, UInt32Array, make_comparator},
@@ -46,6 +46,7 @@ pub struct Aggregate {
     pub(super) groups: Groups,
     newest_ms: Vec<i64>,
     pub(super) values: Option<(Handle<RowIndex>, Values)>,
+    pub(super) pace: Pace,
     /// While the batch ends: the first group whose change has not left yet.
     ending: Option<usize>,
     places: Vec<u32>,
@@ -75,6 +76,7 @@ impl Aggregate {
             }
         };
         let groups = aggregation.groups()?;
+        let pace = Pace::new(GROUPS_PER_CHUNK, aggregation.reads_all_values());
         let (newest_ms, places, encoded) = (vec![], vec![], vec![]);
         Ok(Aggregate {
             aggregation,
@@ -84,6 +86,7 @@ impl Aggregate {
             groups,
             newest_ms,
             values,
+            pace,
             ending: None,
             places,
             encoded,
@@ -172,15 +175,46 @@ impl Aggregate {
         self.groups.weight(place) != 0 || self.aggregation.is_global()
     }
 
+    /// The states of groups, and their values if they are kept.
+    pub(super) fn open<'s>(&self, stores: &'s mut Stores) -> (&'s mut RowTable, Option<&'s mut RowIndex>) {
+        match &self.values {
+            Some((handle, _)) => {
+                let (table, values) = stores.open2(self.state, *handle);
+                (table, Some(values))
+            }
+            None => (stores.open(self.state), None),
+        }
+    }
+
+    /// Computes what calls give of all values, for groups with these keys.
+    pub(super) fn fill<'k>(
+        &self,
+        values: Option<&RowIndex>,
+        view: View,
+        keys: impl Iterator<Item = &'k [u8]>,
+        columns: &mut [ArrayRef],
+    ) -> Result {
+        let Some(values) = values.filter(|_| self.aggregation.reads_all_values()) else { return Ok(()) };
+        let prefixes: Vec<Vec<u8>> = keys.map(group_prefix).collect();
+        fill(&self.aggregation, &self.pace, values, view, &prefixes, columns)
+    }
+
     /// What has become of the rows of some groups; `None` = nothing.
-    pub(super) fn changes(&self, table: &RowTable, places: Range<usize>) -> Result<Option<Chunk>> {
+    pub(super) fn changes(
+        &self,
+        table: &RowTable,
+        values: Option<&RowIndex>,
+        places: Range<usize>,
+    ) -> Result<Option<Chunk>> {
         let count = places.len();
         let mut before = self.aggregation.groups()?;
         before.resize(count);
         let committed = |place| table.old(place);
         stored_states(&self.aggregation, table, places.clone(), places.start, committed, &mut before)?;
         before.settle()?;
-        let (old, new) = (before.values(&(0..count))?, self.groups.values(&places)?);
+        let (mut old, mut new) = (before.values(&(0..count))?, self.groups.values(&places)?);
+        self.fill(values, View::Committed, table.keys(places.clone()), &mut old)?;
+        self.fill(values, View::Staged, table.keys(places.clone()), &mut new)?;
         let is_same =
             |row: usize, same: &[DynComparator]| same.iter().all(|same| same(row, row) == Ordering::Equal);
         let comparators: Vec<DynComparator> = old
@@ -276,8 +310,9 @@ impl Operator for Aggregate {
             self.stage(table, |_| true)?;
             0
         };
-        let end = self.groups.len().min(first + GROUPS_PER_CHUNK);
-        if let Some(chunk) = self.changes(table, first..end)? {
+        let end = self.groups.len().min(first + self.pace.groups());
+        let (table, values) = self.open(cx.stores);
+        if let Some(chunk) = self.changes(table, values.as_deref(), first..end)? {
             cx.out.chunk(chunk);
         }
         self.ending = (end < self.groups.len()).then_some(end);

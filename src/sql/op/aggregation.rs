@@ -32,8 +32,8 @@ pub struct Aggregation {
 }
 
 impl Aggregation {
-    /// Groups the rows of `input` by the columns `keys`, and computes `calls` of each group. If rows are only added to the input, `min`
-    /// and `max` need no more than their state.
+    /// Groups the rows of `input` by the columns `keys`, and computes `calls` of each group. If rows are only added to the input, `min`,
+    /// `max`, `first_value` and `last_value` need no more than their state.
     ///
     /// # Errors
     /// [`Error::Plan`] if a type cannot be a key, or a function is not there for the type of its argument.
@@ -81,6 +81,11 @@ impl Aggregation {
     #[must_use]
     pub fn partial_schema(&self) -> &SchemaRef {
         &self.partial
+    }
+
+    /// Whether a call is computed of all values of a group when its row leaves.
+    pub(super) fn reads_all_values(&self) -> bool {
+        self.calls.iter().any(|call| call.function.is_of_all_values())
     }
 
     /// Whether a call needs the values of its groups. Then there is a second store, and the rows of the input must go to the half behind
@@ -181,7 +186,9 @@ fn described(call: &AggregateCall, input: &Schema) -> String {
         call.arguments.iter().map(|column| input.field(*column).name().as_str()).collect();
     let filter =
         call.filter.map_or_else(String::new, |column| format!(" where {}", input.field(column).name()));
-    format!("{}({}{filter})", call.function.name(), arguments.join(", "))
+    // What is kept is the same, but not what has left.
+    let distinct = if call.is_distinct && call.function.is_of_all_values() { "distinct " } else { "" };
+    format!("{}({distinct}{}{filter})", call.function.name(), call.details.described(&arguments))
 }
 
 /// The weight of each group, and its states.

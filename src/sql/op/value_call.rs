@@ -1,12 +1,12 @@
 //! Calls of aggregate functions that cannot be computed from a state.
 //!
-//! Owns which they are, and how their values are stored. Knows no group and no store. Invariant: the format is durable.
+//! Owns which they are, which rows count, and how their values are stored. Knows no group and no store. Invariant: the format is durable.
 
 use crate::{
     error::Result,
     sql::{
-        agg::{AggregateCall, AggregateFunction},
-        rows::{ColumnId, KeyColumn, KeyFormat, RowColumn, RowFormat},
+        agg::AggregateCall,
+        rows::{ColumnId, KeyFormat, RowColumn, RowFormat},
     },
 };
 use arrow::datatypes::{DataType, Schema};
@@ -16,6 +16,10 @@ use arrow::datatypes::{DataType, Schema};
 pub(super) struct ValueCall {
     /// Its position among the calls.
     pub number: usize,
+    /// The columns of the input that make its values, in the order of the key.
+    pub columns: Vec<usize>,
+    /// Those of them that must not be NULL for a row to count.
+    pub counted: Vec<usize>,
     /// The columns of its values.
     pub key: KeyFormat,
 }
@@ -28,17 +32,21 @@ impl ValueCall {
         input: &Schema,
         is_append_only: bool,
     ) -> Result<Option<Self>> {
-        let is_needed = if call.function.takes_back() { call.is_distinct } else { !is_append_only };
+        let function = call.function;
+        let is_needed = match function {
+            _ if function.is_of_all_values() => true,
+            _ if function.takes_back() => call.is_distinct,
+            _ => !is_append_only,
+        };
         if !is_needed {
             return Ok(None);
         }
-        let column = |column: &usize| KeyColumn {
-            data_type: input.field(*column).data_type().clone(),
-            is_descending: call.function == AggregateFunction::Max,
-            is_null_greatest: false,
-        };
-        let key = KeyFormat::ordered(call.arguments.iter().map(column))?;
-        Ok(Some(ValueCall { number, key }))
+        let (positions, key) = call.value_key(input)?;
+        let columns = positions.iter().map(|at| call.arguments[*at]).collect();
+        let values = call.arguments.len() - call.details.order.len();
+        let keeps_nulls = function.is_ordered() && !call.details.ignores_nulls;
+        let counted = if keeps_nulls { vec![] } else { call.arguments[..values].to_vec() };
+        Ok(Some(ValueCall { number, columns, counted, key }))
     }
 }
 

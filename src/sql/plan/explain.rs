@@ -9,7 +9,10 @@ use super::stream_plan::{OutputMode, StreamNode, StreamNodeId, StreamOperator, S
 use super::windows::{length, windows_text};
 use crate::{
     operator::Gives,
-    sql::{agg::AggregateFunction, op::OrderColumn},
+    sql::{
+        agg::{AggregateCall, AggregateFunction},
+        op::OrderColumn,
+    },
 };
 use arrow::{
     datatypes::{DataType, SchemaRef},
@@ -239,9 +242,10 @@ fn facts(node: &StreamNode, inputs: &[&StreamNode]) -> Vec<String> {
     facts.extend(ranks::state(node, inputs, &kept));
     if let StreamOperator::Aggregate { keys, calls, .. } = &node.operator {
         let input = inputs.first().map(|input| &input.schema);
+        let is_append_only = inputs.first().is_some_and(|input| input.properties.is_append_only);
         let distinct: Vec<_> = calls
             .iter()
-            .filter(|call| call.is_distinct)
+            .filter(|call| keeps_values(call, is_append_only))
             .map(|call| columns_of(input, &call.arguments))
             .collect();
         if keys.is_empty() {
@@ -273,11 +277,17 @@ fn facts_of_sessions(node: &StreamNode, inputs: &[&StreamNode]) -> Vec<String> {
     } else {
         facts.push(format!("state: one row per {} and session, {kept}", columns_of(input, group)));
     }
-    for call in calls.iter().filter(|call| call.is_distinct) {
+    for call in calls.iter().filter(|call| keeps_values(call, true)) {
         let values = columns_of(input, &call.arguments);
         facts.push(format!("state: one row per session and value of {values}, {kept}"));
     }
     facts
+}
+
+/// Whether a call keeps the values of each group; that of the least and the greatest is not told.
+fn keeps_values(call: &AggregateCall, is_append_only: bool) -> bool {
+    let function = call.function;
+    call.is_distinct || function.is_of_all_values() || function.is_of_one_row() && !is_append_only
 }
 
 /// A call in SQL.
@@ -291,7 +301,7 @@ pub(super) fn call_text<'a>(
     let arguments = if arguments.is_empty() { "*".to_owned() } else { arguments.join(", ") };
     let distinct = if is_distinct { "DISTINCT " } else { "" };
     let filter = filter.map_or_else(String::new, |filter| format!(" FILTER (WHERE {filter})"));
-    format!("{}({distinct}{arguments}){filter}", function_name(function))
+    format!("{}({distinct}{arguments}){filter}", function.name())
 }
 
 fn column_name(schema: Option<&SchemaRef>, column: usize) -> String {
@@ -363,20 +373,4 @@ fn literal_text(value: &ScalarValue) -> Option<String> {
     };
     let text = array_value_to_string(&value.to_array().ok()?, 0).ok()?;
     Some(format!("{kind}'{}'", text.replace('\'', "''")))
-}
-
-fn function_name(function: AggregateFunction) -> &'static str {
-    match function {
-        AggregateFunction::Count => "count",
-        AggregateFunction::Sum => "sum",
-        AggregateFunction::Avg => "avg",
-        AggregateFunction::Min => "min",
-        AggregateFunction::Max => "max",
-        AggregateFunction::BoolAnd => "bool_and",
-        AggregateFunction::BoolOr => "bool_or",
-        AggregateFunction::VarSamp => "var_samp",
-        AggregateFunction::VarPop => "var_pop",
-        AggregateFunction::StddevSamp => "stddev_samp",
-        AggregateFunction::StddevPop => "stddev_pop",
-    }
 }

@@ -9,20 +9,22 @@ use super::{
 };
 use crate::sql::{
     SqlError, SqlResult,
+    agg::AggregateFunction,
     catalog::{Catalog, WINDOW_FUNCTIONS},
     closest::closest,
     parse::TableFunctionCall,
     walk::{each_expr, walk},
 };
 use datafusion_sql::sqlparser::ast::{
-    Distinct, Expr, Function, FunctionArguments, GroupByExpr, Join, JoinOperator, LimitClause, ObjectName,
-    OrderByKind, Query, Select, SetExpr, SetOperator, Spanned, TableFactor, Visit, Visitor,
+    Distinct, Expr, Function, FunctionArgumentClause, FunctionArguments, GroupByExpr, Join, JoinOperator,
+    LimitClause, ObjectName, OrderByKind, Query, Select, SetExpr, SetOperator, Spanned, TableFactor, Visit,
+    Visitor,
 };
 use std::ops::ControlFlow;
 
 /// The aggregate functions that there are, for messages.
-pub const AGGREGATES: &str =
-    "count, sum, avg, min, max, bool_and, bool_or, var_samp, var_pop, stddev_samp and stddev_pop";
+pub const AGGREGATES: &str = "count, sum, avg, min, max, bool_and, bool_or, var_samp, var_pop, stddev_samp, stddev_pop, first_value, \
+     last_value, any_value, array_agg, collect_list, collect_set, string_agg, median, percentile_cont and percentile_disc";
 
 /// Functions of the clock.
 const CLOCK_FUNCTIONS: [&str; 7] = [
@@ -46,6 +48,13 @@ const OTHER_NAMES: [(&str, &str); 9] = [
     ("count_distinct", "count(DISTINCT ..)"),
     ("truncate", "trunc"),
     ("rand", "random"),
+];
+
+/// Functions that are about right, and those that are.
+const EXACT: [(&str, &str); 3] = [
+    ("approx_distinct", "count(DISTINCT ..)"),
+    ("approx_median", "median(..)"),
+    ("approx_percentile_cont", "percentile_cont(..) WITHIN GROUP (ORDER BY ..)"),
 ];
 
 /// Where a query may have ORDER BY without LIMIT.
@@ -381,11 +390,12 @@ impl Check<'_> {
         let span = place_of(&function.name);
         let functions = self.catalog.functions();
         if function.over.is_some() {
-            let is_known = functions.window(&name).is_some()
-                || functions.durable(&name).is_some() && functions.aggregate(&name).is_some();
+            let has_frames = functions.durable(&name).is_some_and(AggregateFunction::has_frames);
+            let is_known = functions.window(&name).is_some() || has_frames;
             return (!is_known).then(|| {
+                let others = "the aggregates that keep no values";
                 SqlError::at(span, format!("`{name}` with OVER is not supported"))
-                    .next(format!("there are {}, and the aggregates", WINDOW_FUNCTIONS.join(", ")))
+                    .next(format!("there are {}, and {others}", WINDOW_FUNCTIONS.join(", ")))
             });
         }
         if ["current_time", "localtime", "make_time", "to_time"].contains(&name.as_str()) {
@@ -396,28 +406,7 @@ impl Check<'_> {
             );
         }
         if functions.aggregate(&name).is_some() {
-            if functions.durable(&name).is_none() {
-                return Some(
-                    SqlError::at(span, format!("the aggregate `{name}` is not supported"))
-                        .because("what it keeps of a group has no durable form yet")
-                        .next(format!("there are {AGGREGATES}")),
-                );
-            }
-            if !function.within_group.is_empty() {
-                return Some(SqlError::at(span, format!("`{name}` with WITHIN GROUP is not supported")));
-            }
-            let FunctionArguments::List(arguments) = &function.args else { return None };
-            if let Some((inner, span)) = self.aggregate_in_arguments(&function.args) {
-                return Some(
-                    SqlError::at(span, format!("the aggregate `{inner}` cannot stand inside of `{name}`"))
-                        .because("one SELECT groups once")
-                        .next("compute the inner one in a query in FROM, or in a view"),
-                );
-            }
-            return (!arguments.clauses.is_empty()).then(|| {
-                SqlError::at(span, format!("ORDER BY and other clauses inside of `{name}` are not supported"))
-                    .because("its answer does not depend on the order of rows")
-            });
+            return self.aggregate_mistake(&name, function);
         }
         if name == "unnest" || functions.scalar(&name).is_some() || functions.higher_order(&name).is_some() {
             return None;
@@ -428,6 +417,54 @@ impl Check<'_> {
             Some(close) => error.next(format!("did you mean `{close}`?")),
             None => error.next("the functions are listed in docs/sql.md"),
         })
+    }
+
+    /// What an aggregate cannot say.
+    fn aggregate_mistake(&self, name: &str, function: &Function) -> Option<SqlError> {
+        let span = place_of(&function.name);
+        let functions = self.catalog.functions();
+        let (Some(of), Some(planned)) = (functions.durable(name), functions.aggregate(name)) else {
+            let exact = EXACT.iter().find(|(about, _)| *about == name);
+            let next = exact.map_or_else(
+                || format!("there are {AGGREGATES}"),
+                |(_, exact)| format!("write {exact}, which is exact"),
+            );
+            let error = SqlError::at(span, format!("the aggregate `{name}` is not supported"));
+            return Some(error.because("what it keeps of a group has no durable form yet").next(next));
+        };
+        if !function.within_group.is_empty() && !planned.supports_within_group_clause() {
+            let error = SqlError::at(span, format!("`{name}` with WITHIN GROUP is not supported"));
+            return Some(if of.is_ordered() {
+                error.next(format!("put the order inside: {name}(.. ORDER BY ..)"))
+            } else {
+                error
+            });
+        }
+        let FunctionArguments::List(arguments) = &function.args else { return None };
+        if let Some((inner, span)) = self.aggregate_in_arguments(&function.args) {
+            return Some(
+                SqlError::at(span, format!("the aggregate `{inner}` cannot stand inside of `{name}`"))
+                    .because("one SELECT groups once")
+                    .next("compute the inner one in a query in FROM, or in a view"),
+            );
+        }
+        let is_taken = |clause: &FunctionArgumentClause| match clause {
+            FunctionArgumentClause::OrderBy(_) => of.is_ordered(),
+            FunctionArgumentClause::IgnoreOrRespectNulls(_) => planned.supports_null_handling_clause(),
+            _ => false,
+        };
+        if arguments.clauses.iter().all(is_taken) {
+            return None;
+        }
+        if of.is_ordered() {
+            let error = SqlError::at(
+                span,
+                format!("clauses other than ORDER BY inside of `{name}` are not supported"),
+            );
+            return Some(error.next("a separator is the second argument: string_agg(x, ', ')"));
+        }
+        let what = format!("ORDER BY and other clauses inside of `{name}` are not supported");
+        Some(SqlError::at(span, what).because("its answer does not depend on the order of rows"))
     }
 
     fn aggregate_in_arguments(

@@ -2,13 +2,17 @@
 
 use super::fuzz::{Random, batch_context, shown};
 use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray};
+use arrow::util::display::array_value_to_string;
 use datafusion::datasource::MemTable;
 use std::sync::Arc;
 use tidegate::{
     StreamingContext,
     sql::{
         DataFrame, StreamSession,
-        functions::{col, count},
+        functions::{
+            any_value, array_agg, col, collect_list, collect_set, count, expr, first_ignoring_nulls,
+            last_ignoring_nulls, median, percentile, percentile_approx, string_agg,
+        },
     },
     testing::Driver,
 };
@@ -65,6 +69,8 @@ const QUERIES: &[&str] = &[
     "SELECT count(*) AS n, sum(cents) AS cents, min(weight) AS w FROM sales",
     "SELECT count(*) AS n, count(cents) AS some, sum(cents) AS cents, avg(weight) AS w FROM sales WHERE cents > 1000",
     "SELECT item, sum(cents) AS cents FROM sales WHERE cents > 1000 GROUP BY item",
+    "SELECT item, array_to_string(array_agg(cents ORDER BY cents), ',', '?') AS all_cents, median(weight) AS half, percentile_cont(0.25) WITHIN GROUP (ORDER BY cents) AS low FROM sales GROUP BY item",
+    "SELECT array_to_string(array_agg(DISTINCT place ORDER BY place DESC), ',', '?') AS places, median(cents) AS half, first_value(place ORDER BY place DESC) AS most FROM sales",
     "SELECT DISTINCT item, place FROM sales",
     "SELECT place FROM sales UNION ALL SELECT id FROM places",
     "SELECT place FROM sales INTERSECT SELECT id FROM places",
@@ -121,6 +127,37 @@ fn queries_over_rows_that_end_have_the_answer_of_a_batch_engine() {
             assert_eq!(found, expected, "seed {seed}: {query}");
         }
     }
+}
+
+#[test]
+fn functions_of_all_values_give_the_values_in_their_order() {
+    let spark = session("values of groups");
+    let n: ArrayRef = Arc::new(Int64Array::from(vec![None, Some(3), None, Some(1), Some(3)]));
+    let frame = spark.create_data_frame([RecordBatch::try_from_iter([("n", n)]).unwrap()]).unwrap();
+    let calls = || {
+        [
+            collect_list("n").alias("all"),
+            collect_set("n").alias("different"),
+            array_agg("n").alias("with_nulls"),
+            string_agg(expr("CAST(n AS STRING)"), "+").alias("text"),
+            median("n").alias("half"),
+            percentile("n", 0.25).alias("below"),
+            percentile_approx("n", 0.5).alias("one"),
+            first_ignoring_nulls("n").alias("first"),
+            last_ignoring_nulls("n").alias("last"),
+            any_value("n").alias("some"),
+            expr("first_value(n ORDER BY n DESC)").alias("greatest"),
+        ]
+    };
+    let shown = |frame: DataFrame| -> Vec<String> {
+        let rows = frame.collect().unwrap();
+        assert_eq!(rows.num_rows(), 1);
+        rows.columns().iter().map(|column| array_value_to_string(column, 0).unwrap()).collect()
+    };
+    let answers = ["[1, 3, 3]", "[1, 3]", "[, , 1, 3, 3]", "1+3+3", "3.0", "2.0", "3", "3", "3", "3", "3"];
+    assert_eq!(shown(frame.agg(calls()).unwrap()), answers);
+    let none = frame.filter(expr("n > 9")).unwrap().agg(calls()).unwrap();
+    assert_eq!(shown(none), ["[]", "[]", "", "", "", "", "", "", "", "", ""]);
 }
 
 #[test]

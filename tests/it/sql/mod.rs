@@ -1,6 +1,7 @@
 //! Scripts of SQL, batch by batch: what they write, and what is said of their mistakes.
 
 mod aggregates;
+mod all_values;
 mod as_of;
 mod clock;
 mod csv;

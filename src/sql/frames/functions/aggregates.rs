@@ -3,8 +3,8 @@
 //! Owns their names, which are Spark's. Knows no state: the functions are those of SQL.
 
 use super::scalar;
-use crate::sql::frames::column::{Column, ColumnOrName, function};
-use datafusion_sql::sqlparser::ast::{Expr, FunctionArgExpr};
+use crate::sql::frames::column::{Column, ColumnOrLiteral, ColumnOrName, function};
+use datafusion_sql::sqlparser::ast::{Expr, Function, FunctionArgExpr, NullTreatment};
 
 /// The number of rows in which it has a value; `count("*")` and `count(lit(1))` count all rows.
 #[must_use]
@@ -99,16 +99,56 @@ pub fn var_pop(column: impl ColumnOrName) -> Column {
     scalar("var_pop", [column.into_column()])
 }
 
-/// The first value.
+/// The value of the first row: that came first, or over rows that change the least value. For an order: `expr("first_value(x ORDER BY t)")`.
+///
+/// ```
+/// use tidegate::sql::functions::{first, first_ignoring_nulls};
+/// assert_eq!(first("price").to_string(), "first_value(price)");
+/// assert_eq!(first_ignoring_nulls("price").to_string(), "first_value(price) IGNORE NULLS");
+/// ```
 #[must_use]
 pub fn first(column: impl ColumnOrName) -> Column {
     scalar("first_value", [column.into_column()])
 }
 
-/// The last value.
+/// As [`first`], of the rows in which it has a value.
+#[must_use]
+pub fn first_ignoring_nulls(column: impl ColumnOrName) -> Column {
+    ignoring_nulls("first_value", &column.into_column())
+}
+
+/// The value of the last row: that came last, or over rows that change the greatest value. For an order: `expr("last_value(x ORDER BY t)")`.
+///
+/// ```
+/// use tidegate::sql::functions::{last, last_ignoring_nulls};
+/// assert_eq!(last("price").to_string(), "last_value(price)");
+/// assert_eq!(last_ignoring_nulls("price").to_string(), "last_value(price) IGNORE NULLS");
+/// ```
 #[must_use]
 pub fn last(column: impl ColumnOrName) -> Column {
     scalar("last_value", [column.into_column()])
+}
+
+/// As [`last`], of the rows in which it has a value.
+#[must_use]
+pub fn last_ignoring_nulls(column: impl ColumnOrName) -> Column {
+    ignoring_nulls("last_value", &column.into_column())
+}
+
+/// A value that is not NULL.
+///
+/// ```
+/// assert_eq!(tidegate::sql::functions::any_value("price").to_string(), "any_value(price)");
+/// ```
+#[must_use]
+pub fn any_value(column: impl ColumnOrName) -> Column {
+    scalar("any_value", [column.into_column()])
+}
+
+fn ignoring_nulls(name: &str, column: &Column) -> Column {
+    let call = function(name, [FunctionArgExpr::Expr(column.expr())], false);
+    let call = Function { null_treatment: Some(NullTreatment::IgnoreNulls), ..call };
+    Column::of(Expr::Function(call)).with_mistakes([column])
 }
 
 /// About how many different values there are.
@@ -117,8 +157,68 @@ pub fn approx_count_distinct(column: impl ColumnOrName) -> Column {
     scalar("approx_distinct", [column.into_column()])
 }
 
-/// All values.
+/// All values, also those that are NULL, in their order; NULL if there are no rows.
+///
+/// ```
+/// assert_eq!(tidegate::sql::functions::array_agg("price").to_string(), "array_agg(price)");
+/// ```
+#[must_use]
+pub fn array_agg(column: impl ColumnOrName) -> Column {
+    scalar("array_agg", [column.into_column()])
+}
+
+/// All values that are not NULL, in their order.
+///
+/// ```
+/// use tidegate::sql::functions::{collect_list, collect_set};
+/// assert_eq!(collect_list("price").to_string(), "collect_list(price)");
+/// assert_eq!(collect_set("price").to_string(), "collect_set(price)");
+/// ```
 #[must_use]
 pub fn collect_list(column: impl ColumnOrName) -> Column {
-    scalar("array_agg", [column.into_column()])
+    scalar("collect_list", [column.into_column()])
+}
+
+/// All different values that are not NULL, in their order.
+#[must_use]
+pub fn collect_set(column: impl ColumnOrName) -> Column {
+    scalar("collect_set", [column.into_column()])
+}
+
+/// All texts that are not NULL as one, in their order, with `separator` between them.
+///
+/// ```
+/// assert_eq!(tidegate::sql::functions::string_agg("word", ", ").to_string(), "string_agg(word, ', ')");
+/// ```
+#[must_use]
+pub fn string_agg(column: impl ColumnOrName, separator: &str) -> Column {
+    scalar("string_agg", [column.into_column(), separator.into_operand()])
+}
+
+/// The value in the middle, or the mean of the two that are there.
+///
+/// ```
+/// assert_eq!(tidegate::sql::functions::median("price").to_string(), "median(price)");
+/// ```
+#[must_use]
+pub fn median(column: impl ColumnOrName) -> Column {
+    scalar("median", [column.into_column()])
+}
+
+/// What a part of the values, from 0 to 1, is below; between two values if it falls there.
+///
+/// ```
+/// use tidegate::sql::functions::{percentile, percentile_approx};
+/// assert_eq!(percentile("price", 1).to_string(), "percentile(price, 1)");
+/// assert_eq!(percentile_approx("price", 0).to_string(), "percentile_approx(price, 0)");
+/// ```
+#[must_use]
+pub fn percentile(column: impl ColumnOrName, part: impl ColumnOrLiteral) -> Column {
+    scalar("percentile", [column.into_column(), part.into_operand()])
+}
+
+/// The first value that a part of the values does not exceed; it is exact.
+#[must_use]
+pub fn percentile_approx(column: impl ColumnOrName, part: impl ColumnOrLiteral) -> Column {
+    scalar("percentile_approx", [column.into_column(), part.into_operand()])
 }

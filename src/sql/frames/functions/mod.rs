@@ -18,8 +18,9 @@ mod texts;
 mod times;
 
 pub use aggregates::{
-    approx_count_distinct, avg, bool_and, bool_or, collect_list, count, count_distinct, first, last, max,
-    mean, min, stddev, stddev_pop, sum, sum_distinct, var_pop, variance,
+    any_value, approx_count_distinct, array_agg, avg, bool_and, bool_or, collect_list, collect_set, count,
+    count_distinct, first, first_ignoring_nulls, last, last_ignoring_nulls, max, mean, median, min,
+    percentile, percentile_approx, stddev, stddev_pop, string_agg, sum, sum_distinct, var_pop, variance,
 };
 pub use nested::{
     array, array_contains, array_distinct, array_join, explode, get_json_object, map_keys, map_values, size,

@@ -6,7 +6,7 @@ use crate::{
     record::{Chunk, TopicPartition},
     sql::{
         Delta, Payload,
-        agg::{AggregateCall, AggregateFunction},
+        agg::{AggregateCall, AggregateFunction, CallDetails},
         op::{
             tests::driver::{Multiset, Stage, add, collect},
             window::{Closing, WindowEnds, WindowMarks},
@@ -61,6 +61,7 @@ fn calls() -> Vec<OverCall> {
             is_distinct: false,
             data_type,
             name: function.name().into(),
+            details: CallDetails::default(),
         };
         OverCall { function: OverFunction::Aggregate(call), frame }
     };

@@ -10,6 +10,7 @@
 
 pub(in crate::sql) mod driver;
 mod model;
+mod values;
 
 use super::{Aggregate, Aggregation, ByColumns, PartialAggregate, Takes};
 use crate::{
@@ -27,9 +28,10 @@ use arrow::{
     datatypes::{DataType, Field, Schema, SchemaRef},
 };
 use driver::{Multiset, Stage, collect, texts};
-use model::{Double, Row, answer, append_calls, call, delta_of, distinct_calls, input_schema, linear_calls};
+use model::{Double, Row, append_calls, call, delta_of, distinct_calls, input_schema, linear_calls};
 use proptest::prelude::*;
 use std::{collections::BTreeMap, sync::Arc};
+use values::{all_values_calls, answer, by_value_calls, ordered_calls};
 
 /// An aggregation on several source and state partitions.
 struct Query<'m> {
@@ -233,6 +235,33 @@ proptest! {
     }
 
     #[test]
+    fn the_values_of_changing_groups_are_those_that_are_there(
+        steps in prop::collection::vec(step(), 1..6),
+        is_global in any::<bool>(), sources in 1..3u32, partitions in 1..5u32,
+    ) {
+        let calls: Vec<_> = all_values_calls().into_iter().chain(ordered_calls()).chain(by_value_calls()).collect();
+        run(&steps, &calls, is_global, Takes::Rows, sources, partitions, true);
+    }
+
+    #[test]
+    fn the_values_of_growing_groups_are_all_that_came(
+        steps in prop::collection::vec(step(), 1..6),
+        is_global in any::<bool>(), sources in 1..3u32, partitions in 1..5u32,
+    ) {
+        let calls: Vec<_> = all_values_calls().into_iter().chain(ordered_calls()).chain(linear_calls()).collect();
+        run(&steps, &calls, is_global, Takes::Rows, sources, partitions, false);
+    }
+
+    #[test]
+    fn the_first_row_in_an_order_needs_a_state_only(
+        steps in prop::collection::vec(step(), 1..6),
+        is_global in any::<bool>(), takes in takes(), sources in 1..3u32, partitions in 1..5u32,
+    ) {
+        let calls: Vec<_> = ordered_calls().into_iter().chain(append_calls()).collect();
+        run(&steps, &calls, is_global, takes, sources, partitions, false);
+    }
+
+    #[test]
     fn any_cut_of_a_batch_gives_the_same_end(
         rows in prop::collection::vec((row(), prop_oneof![Just(1), Just(2)]), 0..40),
         chunk_rows in 1..40usize, takes in takes(),
@@ -406,7 +435,7 @@ fn the_stored_bytes_of_each_function_are_these() {
     };
     let rows = [(of(7, Double::Dyadic(512), 1, true), 1), (of(-2, Double::Nan, 0, false), 2)];
     let mut all = String::new();
-    for call in linear_calls().into_iter().chain(append_calls()) {
+    for call in linear_calls().into_iter().chain(append_calls()).chain(ordered_calls()) {
         let (format, found) = stored(std::slice::from_ref(&call), &rows);
         all += &format!("{format}\n    {}\n", found.join("\n    "));
     }
@@ -451,6 +480,12 @@ fn the_stored_bytes_of_each_function_are_these() {
             0167310000 -> 01000601
         rows key(g str) -> #1 weight i64, #2 "max(u).max" u64
             0167310000 -> 01000607
+        rows key(g str) -> #1 weight i64, #2 "first_value(i order by s desc null greatest).row" bytes
+            0167310000 -> 01000611fe8787878787ffff018000000000000007
+        rows key(g str) -> #1 weight i64, #2 "last_value(i order by s null greatest ignore nulls where b).row" bytes
+            0167310000 -> 01000611fe8787878787fffffe7ffffffffffffff8
+        rows key(g str) -> #1 weight i64, #2 "last_value(s order by d desc, i).row" bytes
+            0167310000 -> 0100061a01bfe0000000000000fe7ffffffffffffff8fe8787878787ffff
     "#]].assert_eq(&all);
 }
 
@@ -464,4 +499,70 @@ fn a_partition_without_rows_of_the_one_group_says_nothing() {
         let chunks = stage.end_batch().unwrap();
         assert_eq!(chunks.len(), usize::from(Partition(at) == home), "partition {at}");
     }
+}
+
+/// Fixes the bytes of the keys of values.
+#[test]
+fn the_stored_bytes_of_values_are_these() {
+    let of = |integer, text| Row {
+        group: Some(1),
+        integer,
+        double: Some(Double::Dyadic(512)),
+        text: Some(text),
+        is_in: Some(true),
+    };
+    let rows = [(of(Some(7), 1), 1), (of(None, 0), 2)];
+    let mut all = String::new();
+    for call in all_values_calls().into_iter().chain(ordered_calls()) {
+        let makers = makers_of(std::slice::from_ref(&call), false, Takes::Rows, false);
+        let mut query = Query::new(&makers, 1, 1);
+        query.compute(&rows, 10, true);
+        query.commit();
+        all += &format!("{}\n", makers.specs[1].format);
+        let visit = &mut |key: &[u8], value: &[u8]| {
+            let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+            all += &format!("    {} -> {}\n", hex(key), hex(value));
+            Ok(true)
+        };
+        let store = StoreId::of(&makers.specs[1].name);
+        query.finals[0].backend.scan(store, None, visit).unwrap();
+    }
+    expect_test::expect![[r#"
+        row-index key(length, g str, call, value: 0 array_agg(i)) -> #1 weight i64
+            0501673100000000 -> 010004
+            05016731000000018000000000000007 -> 010002
+        row-index key(length, g str, call, value: 0 array_agg(distinct i)) -> #1 weight i64
+            0501673100000000 -> 010004
+            05016731000000018000000000000007 -> 010002
+        row-index key(length, g str, call, value: 0 array_agg(i order by s desc, d null greatest ignore nulls)) -> #1 weight i64
+            05016731000000fe8787878787ffff01bfe0000000000000018000000000000007 -> 010002
+        row-index key(length, g str, call, value: 0 collect_list(distinct s order by s desc ignore nulls where b)) -> #1 weight i64
+            05016731000000fe8787878787ffff0178787878780000 -> 010002
+            05016731000000feffff010000 -> 010004
+        row-index key(length, g str, call, value: 0 collect_list(s ignore nulls)) -> #1 weight i64
+            05016731000000010000 -> 010004
+            050167310000000178787878780000 -> 010002
+        row-index key(length, g str, call, value: 0 string_agg(s order by i ignore nulls separator ", " where b)) -> #1 weight i64
+            0501673100000000010000 -> 010004
+            050167310000000180000000000000070178787878780000 -> 010002
+        row-index key(length, g str, call, value: 0 median(d)) -> #1 weight i64
+            0501673100000001bfe0000000000000 -> 010006
+        row-index key(length, g str, call, value: 0 median(distinct m where b)) -> #1 weight i64
+            050167310000000180000000000000000000000000000007 -> 010002
+        row-index key(length, g str, call, value: 0 percentile_cont(d fraction 0.25)) -> #1 weight i64
+            0501673100000001bfe0000000000000 -> 010006
+        row-index key(length, g str, call, value: 0 percentile_disc(s fraction 0.4)) -> #1 weight i64
+            05016731000000010000 -> 010004
+            050167310000000178787878780000 -> 010002
+        row-index key(length, g str, call, value: 0 percentile_disc(i order by i desc fraction 0.7 where b)) -> #1 weight i64
+            05016731000000fe7ffffffffffffff8018000000000000007 -> 010002
+        row-index key(length, g str, call, value: 0 first_value(i order by s desc null greatest)) -> #1 weight i64
+            05016731000000fe8787878787ffff018000000000000007 -> 010002
+            05016731000000feffff00 -> 010004
+        row-index key(length, g str, call, value: 0 last_value(i order by s null greatest ignore nulls where b)) -> #1 weight i64
+            05016731000000fe8787878787fffffe7ffffffffffffff8 -> 010002
+        row-index key(length, g str, call, value: 0 last_value(s order by d desc, i)) -> #1 weight i64
+            0501673100000001bfe0000000000000fe7ffffffffffffff8fe8787878787ffff -> 010002
+            0501673100000001bfe0000000000000fffeffff -> 010004
+    "#]].assert_eq(&all);
 }

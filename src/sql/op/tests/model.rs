@@ -2,10 +2,10 @@
 
 #![allow(clippy::cast_precision_loss, clippy::too_many_arguments, reason = "a model of few rows")]
 
-use super::driver::{Multiset, add, float};
+use super::driver::float;
 use crate::sql::{
     Delta,
-    agg::{AggregateCall, AggregateFunction},
+    agg::{AggregateCall, AggregateFunction, CallDetails},
 };
 use arrow::{
     array::{
@@ -14,7 +14,7 @@ use arrow::{
     },
     datatypes::{DataType, Field, Schema, SchemaRef},
 };
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 /// A row of the input: group, integer, double, decimal, text, filter.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,7 +36,7 @@ pub(super) enum Double {
 }
 
 impl Double {
-    fn value(self) -> f64 {
+    pub fn value(self) -> f64 {
         match self {
             Double::Dyadic(n) => f64::from(n) / 1024.0,
             Double::Nan => f64::NAN,
@@ -90,7 +90,8 @@ pub(super) fn call(
 ) -> AggregateCall {
     let name = format!("{}({argument:?},{filter})", function.name());
     let (arguments, filter) = (argument.into_iter().collect(), filter.then_some(5));
-    AggregateCall { function, arguments, filter, is_distinct: false, data_type, name }
+    let details = CallDetails::default();
+    AggregateCall { function, arguments, filter, is_distinct: false, data_type, name, details }
 }
 
 /// Calls that rows can be taken from.
@@ -139,6 +140,12 @@ pub(super) fn distinct_calls() -> Vec<AggregateCall> {
     calls.map(|call| AggregateCall { is_distinct: true, ..call }).to_vec()
 }
 
+/// A decimal as text.
+pub(super) fn decimal(n: i128, scale: u32) -> String {
+    let (sign, n, unit) = (if n < 0 { "-" } else { "" }, n.abs(), 10_i128.pow(scale));
+    format!("{sign}{}.{:0width$}", n / unit, n % unit, width = scale as usize)
+}
+
 /// The value of a call for the rows of a group, as text.
 pub(super) fn expected(call: &AggregateCall, rows: &[&Row]) -> String {
     use AggregateFunction::{
@@ -159,10 +166,6 @@ pub(super) fn expected(call: &AggregateCall, rows: &[&Row]) -> String {
     let bools: Vec<bool> = counted.iter().filter_map(|row| row.is_in).collect();
     let texts = || counted.iter().filter_map(|row| row.text).map(text_of);
     let or_null = |value: Option<String>| value.unwrap_or_else(|| "-".into());
-    let decimal = |n: i128, scale: u32| {
-        let (sign, n, unit) = (if n < 0 { "-" } else { "" }, n.abs(), 10_i128.pow(scale));
-        format!("{sign}{}.{:0width$}", n / unit, n % unit, width = scale as usize)
-    };
     let total = |a: &f64, b: &f64| a.total_cmp(b);
     match (call.function, call.arguments.first()) {
         (Count, None) => counted.len().to_string(),
@@ -200,24 +203,4 @@ pub(super) fn expected(call: &AggregateCall, rows: &[&Row]) -> String {
         (Max, Some(5)) => or_null(bools.iter().max().map(ToString::to_string)),
         other => panic!("{other:?}"),
     }
-}
-
-/// The answer to the query over these rows.
-pub(super) fn answer(live: &[Row], calls: &[AggregateCall], is_global: bool) -> Multiset {
-    let mut groups: BTreeMap<Option<u8>, Vec<&Row>> = BTreeMap::new();
-    if is_global {
-        groups.insert(None, live.iter().collect());
-    } else {
-        for row in live {
-            groups.entry(row.group).or_default().push(row);
-        }
-    }
-    let mut answer = Multiset::new();
-    for (group, rows) in groups {
-        let key = group.map_or_else(|| "-".into(), |group| format!("g{group}"));
-        let keys = (!is_global).then_some(key);
-        let row = keys.into_iter().chain(calls.iter().map(|call| expected(call, &rows))).collect();
-        add(&mut answer, row, 1);
-    }
-    answer
 }

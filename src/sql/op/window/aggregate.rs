@@ -14,12 +14,12 @@ use crate::{
         Delta, Payload,
         op::{
             Aggregate, Aggregation, Takes,
-            aggregate::{GROUPS_PER_CHUNK, stored_states},
+            aggregate::stored_states,
             exchange::{batch, failed, stamped},
             values::{Values, group_prefix},
         },
     },
-    state::{Handle, RowIndex, RowTable, Table},
+    state::{Handle, RowIndex, RowTable, Table, View},
 };
 use arrow::{
     array::{Array, ArrayRef, AsArray, Int64Array, UInt32Array},
@@ -136,11 +136,6 @@ impl WindowAggregate {
         let is_open = |key: &[u8]| watermark.is_none_or(|watermark| end_of(key) > watermark);
         self.inner.end_values(cx)?;
         self.inner.stage(cx.stores.open(self.inner.state), is_open)?;
-        if let Some((handle, _)) = &self.inner.values {
-            let (table, values) = cx.stores.open2(self.inner.state, *handle);
-            let touched = table.keys(0..self.inner.groups.len());
-            Values::forget(values, touched.filter(|key| !is_open(key)).map(group_prefix))?;
-        }
         let from = (watermark > marks.deleted_to_ms).then(|| marks.deleted_to_ms.map_or(vec![], after));
         Ok(Ending { marks, place: 0, from })
     }
@@ -149,11 +144,12 @@ impl WindowAggregate {
     fn touched(
         &self,
         table: &RowTable,
+        values: Option<&RowIndex>,
         places: Range<usize>,
         watermark: Option<i64>,
     ) -> Result<Option<Chunk>> {
         if self.gives == Gives::Updates {
-            return self.inner.changes(table, places);
+            return self.inner.changes(table, values, places);
         }
         let Some(watermark) = watermark else { return Ok(None) };
         let leaves = |place: &usize| self.inner.has_row(*place) && end_of(table.key(*place)) <= watermark;
@@ -165,8 +161,10 @@ impl WindowAggregate {
         let rows: UInt32Array =
             leaving.iter().map(|place| u32::try_from(place - first).unwrap_or(u32::MAX)).collect();
         let taken = |column: &ArrayRef| take(column, &rows, None).map_err(|e| failed(&e));
-        let values = self.inner.groups.values(&places)?.iter().map(taken).collect::<Result<Vec<_>>>()?;
-        self.closed(leaving.iter().map(|place| table.key(*place)), values).map(Some)
+        let mut columns = self.inner.groups.values(&places)?.iter().map(taken).collect::<Result<Vec<_>>>()?;
+        let keys = || leaving.iter().map(|place| table.key(*place));
+        self.inner.fill(values, View::Staged, keys(), &mut columns)?;
+        self.closed(keys(), columns).map(Some)
     }
 
     /// Rows of closed groups: their keys, and the values of the calls.
@@ -189,12 +187,12 @@ impl WindowAggregate {
 
     /// Takes a part of the closed groups that this batch has not touched; returns where the next part begins.
     fn take_stored(&self, from: &[u8], watermark: i64, cx: &mut Context<'_>) -> Result<Option<Vec<u8>>> {
-        let table = cx.stores.open(self.inner.state);
+        let (table, mut kept) = self.inner.open(cx.stores);
         let mut taken: Vec<(Vec<u8>, Vec<u8>)> = vec![];
-        let (gives, to, values) = (self.gives, after(watermark), self.inner.values.as_ref());
-        let limit = if gives == Gives::Updates { DELETED_PER_BATCH } else { GROUPS_PER_CHUNK };
+        let (gives, to, keeps_values) = (self.gives, after(watermark), kept.is_some());
+        let limit = if gives == Gives::Updates { DELETED_PER_BATCH } else { self.inner.pace.groups() };
         let next = table.take_range(from, &to, limit, |key, value| {
-            if gives == Gives::Finals || values.is_some() {
+            if gives == Gives::Finals || keeps_values {
                 taken.push((key.to_vec(), value.to_vec()));
             }
             Ok(())
@@ -205,12 +203,14 @@ impl WindowAggregate {
             let stored = |at: usize| Some(&taken[at].1[..]);
             stored_states(&self.inner.aggregation, table, 0..taken.len(), 0, stored, &mut groups)?;
             groups.settle()?;
-            let values = groups.values(&(0..taken.len()))?;
-            let chunk = self.closed(taken.iter().map(|(key, _)| &key[..]), values)?;
+            let mut columns = groups.values(&(0..taken.len()))?;
+            let keys = || taken.iter().map(|(key, _)| &key[..]);
+            self.inner.fill(kept.as_deref(), View::Staged, keys(), &mut columns)?;
+            let chunk = self.closed(keys(), columns)?;
             cx.out.chunk(chunk);
         }
-        if let Some((handle, _)) = values {
-            Values::forget(cx.stores.open(*handle), taken.iter().map(|(key, _)| group_prefix(key)))?;
+        if let Some(kept) = &mut kept {
+            Values::forget(kept, taken.iter().map(|(key, _)| group_prefix(key)))?;
         }
         Ok(next)
     }
@@ -220,9 +220,14 @@ impl WindowAggregate {
         let watermark = ending.marks.time.get();
         let groups = self.inner.groups.len();
         if ending.place < groups {
-            let places = ending.place..groups.min(ending.place + GROUPS_PER_CHUNK);
+            let places = ending.place..groups.min(ending.place + self.inner.pace.groups());
             ending.place = places.end;
-            let chunk = self.touched(cx.stores.open(self.inner.state), places, watermark)?;
+            let (table, mut kept) = self.inner.open(cx.stores);
+            let chunk = self.touched(table, kept.as_deref(), places.clone(), watermark)?;
+            if let Some(kept) = &mut kept {
+                let is_closed = |key: &&[u8]| watermark.is_some_and(|watermark| end_of(key) <= watermark);
+                Values::forget(kept, table.keys(places).filter(is_closed).map(group_prefix))?;
+            }
             chunk.into_iter().for_each(|chunk| cx.out.chunk(chunk));
         } else if let (Some(from), Some(watermark)) = (ending.from.take(), watermark) {
             let next = self.take_stored(&from, watermark, cx)?;

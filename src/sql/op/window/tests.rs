@@ -6,7 +6,7 @@ use crate::{
     record::{Chunk, Partition, TopicPartition},
     sql::{
         Delta, Payload,
-        agg::{AggregateCall, AggregateFunction},
+        agg::{AggregateCall, AggregateFunction, CallDetails},
         op::{
             Aggregation, PartialAggregate,
             tests::driver::{Multiset, Stage, add, collect},
@@ -49,6 +49,7 @@ fn aggregation() -> Arc<Aggregation> {
         is_distinct: false,
         data_type: DataType::Int64,
         name: "count(*)".into(),
+        details: CallDetails::default(),
     };
     Arc::new(Aggregation::new(&windowed(), vec![3, 2, 0], vec![count], true).unwrap())
 }

@@ -3,6 +3,7 @@
 //! Owns which columns an aggregate reads and the names of states. Knows no function's code. Invariants: what an aggregate reads are
 //! columns of its input, each once; no function that gives another value each time decides what is kept in state.
 
+mod call;
 mod share;
 
 use super::{
@@ -11,11 +12,11 @@ use super::{
 use crate::operator::Gives;
 use crate::sql::{
     SqlError, SqlResult,
-    agg::{AggregateCall, AggregateFunction},
+    agg::AggregateCall,
     catalog::shown_function,
     op::{SessionColumn, WindowEnds},
     plan::{
-        explain::{call_text, expr_text},
+        explain::expr_text,
         mistakes::plain_text,
         place::{find_call, place_of_query},
         stream_plan::{Properties, StreamNodeId, StreamOperator, WindowEnd},
@@ -23,7 +24,7 @@ use crate::sql::{
     },
 };
 use arrow::datatypes::{DataType, Field, FieldRef};
-use datafusion_expr::{Aggregate, Expr, expr::AggregateFunction as PlanAggregate};
+use datafusion_expr::{Aggregate, Expr};
 use datafusion_physical_expr::{PhysicalExpr, expressions::Column};
 use std::sync::Arc;
 
@@ -133,49 +134,6 @@ impl Lower<'_> {
         let operator = StreamOperator::Sessions { name, group, calls, columns, time, gap_ms, closes, gives };
         let node = self.add(operator, vec![input], fields, properties);
         Relation { node, columns: (0..count).collect(), predicate: None, schema: aggregate.schema.clone() }
-    }
-
-    fn call(
-        &self,
-        call: &PlanAggregate,
-        field: &FieldRef,
-        input: &Relation,
-        needed: &mut Needed,
-    ) -> SqlResult<AggregateCall> {
-        let name = call.func.name();
-        let Some(function) = self.catalog.functions().durable(name) else {
-            return Err(self.refused(&format!("the aggregate `{name}` is not supported")));
-        };
-        let params = &call.params;
-        let counts_rows = function == AggregateFunction::Count
-            && !params.distinct
-            && params
-                .args
-                .iter()
-                .all(|arg| matches!(unalias(arg), Expr::Literal(value, _) if !value.is_null()));
-        let arguments = if counts_rows { &[][..] } else { &params.args[..] };
-        let mut add = |expr: &Expr| -> SqlResult<usize> {
-            let physical = self.physical(unalias(expr), input)?;
-            let (data_type, is_nullable) = self.type_of(&physical, input)?;
-            Ok(needed.add(physical, data_type, is_nullable))
-        };
-        let arguments = arguments.iter().map(&mut add).collect::<SqlResult<Vec<_>>>()?;
-        let filter = params.filter.as_deref().map(&mut add).transpose()?;
-        let name_of = |slot: usize| needed.columns[slot].1.name().as_str();
-        let text = call_text(
-            function,
-            params.distinct,
-            arguments.iter().map(|&slot| name_of(slot)),
-            filter.map(name_of),
-        );
-        Ok(AggregateCall {
-            function,
-            arguments,
-            filter,
-            is_distinct: params.distinct,
-            data_type: plain(field.data_type()),
-            name: text,
-        })
     }
 
     pub(super) fn type_of(

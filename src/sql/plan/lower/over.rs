@@ -7,7 +7,7 @@ use crate::{
     operator::Gives,
     sql::{
         SqlError, SqlResult,
-        agg::AggregateCall,
+        agg::{AggregateCall, CallDetails},
         op::{Frame, OverCall, OverFunction, WindowEnds},
         plan::{
             explain::call_text,
@@ -195,7 +195,8 @@ impl Lower<'_> {
                 OverFunction::Lag { argument: first()?, rows, default }
             }
             name => {
-                let Some(function) = self.catalog.functions().durable(name) else {
+                let function = self.catalog.functions().durable(name);
+                let Some(function) = function.filter(|function| function.has_frames()) else {
                     return Err(self.over_mistake(call, "with OVER is not supported"));
                 };
                 let (arguments, filter) = match (needs.has_filter, columns.split_last()) {
@@ -212,6 +213,7 @@ impl Lower<'_> {
                     is_distinct: false,
                     data_type,
                     name: text,
+                    details: CallDetails::default(),
                 })
             }
         })

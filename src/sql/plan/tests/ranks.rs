@@ -410,7 +410,7 @@ fn frames_that_cannot_be() {
             q.sql:1:35: `lead` with OVER is not supported
               1 | INSERT INTO words SELECT channel, lead(price) OVER (ORDER BY date_time) FROM bid
                 |                                   ^^^^
-              next: there are row_number, rank, dense_rank, lag, first_value, last_value, and the aggregates"#]],
+              next: there are row_number, rank, dense_rank, lag, first_value, last_value, and the aggregates that keep no values"#]],
     );
     check(
         "INSERT INTO words SELECT channel, sum(DISTINCT price) OVER (ORDER BY date_time) FROM bid",

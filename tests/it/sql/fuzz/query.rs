@@ -274,6 +274,46 @@ fn aggregate(random: &mut Random, columns: &[Column]) -> (String, Kind) {
     }
 }
 
+/// An aggregate of all values of a column, or of one row; where `ORDER_HERE` stands, all of a query have one order, as the batch engine
+/// puts the values of all into that of one.
+fn of_values(random: &mut Random, column: &Column) -> (String, Kind) {
+    let Column { name, kind } = column;
+    let of_row = format!("{}({name} ORDER_HERE)", random.of_these(&["first_value", "last_value"]));
+    let distinct = random.of_these(&["", "DISTINCT "]);
+    match kind {
+        Kind::Int | Kind::Text if random.chance(50) => {
+            (format!("array_to_string(array_agg({distinct}{name} ORDER_HERE), ',', '?')"), Kind::Text)
+        }
+        Kind::Text if random.chance(50) => {
+            (format!("CAST(string_agg({distinct}{name}, '|' ORDER_HERE) AS VARCHAR)"), Kind::Text)
+        }
+        Kind::Int | Kind::Decimal | Kind::Double if random.chance(40) => {
+            let kind = if *kind == Kind::Decimal { Kind::Decimal } else { Kind::Double };
+            (format!("median({distinct}{name})"), kind)
+        }
+        Kind::Int | Kind::Double if random.chance(50) => {
+            // Quarters of eighths are exact.
+            let part = random.of_these(&["0", "0.25", "0.5", "0.75", "1"]);
+            let direction = random.of_these(&["", " DESC"]);
+            (format!("percentile_cont({part}) WITHIN GROUP (ORDER BY {name}{direction})"), Kind::Double)
+        }
+        _ => (of_row, *kind),
+    }
+}
+
+/// The order of the values of a column, as it is said here and to the batch engine: ours have one also if none is said.
+fn order_of(random: &mut Random, column: &Column) -> [String; 2] {
+    let by = format!(
+        "ORDER BY {}{}{}",
+        column.name,
+        random.of_these(&["", "", " DESC"]),
+        random.of_these(&["", "", " NULLS FIRST", " NULLS LAST"])
+    );
+    let is_own = !by.contains("DESC") && !by.contains("LAST");
+    let here = if is_own && random.chance(50) { String::new() } else { by.clone() };
+    [here, by]
+}
+
 fn grouped(random: &mut Random, of: &Relation) -> Relation {
     let (mut list, mut keys, mut columns) = (vec![], vec![], vec![]);
     for _ in 0..random.below(3) {
@@ -286,8 +326,15 @@ fn grouped(random: &mut Random, of: &Relation) -> Relation {
             keys.push(name.clone());
         }
     }
+    let listed = random.of_these(&of.columns.iter().collect::<Vec<_>>()).clone();
+    let order = order_of(random, &listed);
     for index in 0..1 + random.below(3) {
-        let (mut text, kind) = aggregate(random, &of.columns);
+        let (mut text, kind) =
+            if random.chance(30) { of_values(random, &listed) } else { aggregate(random, &of.columns) };
+        // Which row is the first of those without an order is not said.
+        if text.contains("_value(") {
+            text = text.replace("ORDER_HERE", &order[1]);
+        }
         if random.chance(15) {
             text += &format!(" FILTER (WHERE {})", predicate(random, &of.columns));
         }
@@ -302,5 +349,13 @@ fn grouped(random: &mut Random, of: &Relation) -> Relation {
             behind += &format!(" HAVING count(*) > {}", random.below(3));
         }
     }
-    over(of, columns, |from| format!("SELECT {} FROM {from}{filter}{behind}", list.join(", ")))
+    let text = |from: &str, order: &str| {
+        let list = list.join(", ").replace("ORDER_HERE", order);
+        format!("SELECT {list} FROM {from}{filter}{behind}")
+    };
+    let is_same = !list.iter().any(|item| item.contains("ORDER_HERE"));
+    let of_engine = of.oracle.as_ref().map(|oracle| format!("({oracle}) AS r"));
+    let of_engine = if is_same { of_engine } else { of_engine.or_else(|| Some(from(of))) };
+    let oracle = of_engine.map(|from| text(&from, &order[1]));
+    Relation { text: text(&from(of), &order[0]), oracle, columns }
 }

@@ -127,6 +127,14 @@ impl Query {
             "count(DISTINCT k)",
             "count(*) FILTER (WHERE n > 1)",
             "count(DISTINCT n) FILTER (WHERE n < 3)",
+            "array_to_string(array_agg(n ORDER_HERE), ',', '?')",
+            "array_to_string(array_agg(DISTINCT n ORDER_HERE), ',', '?')",
+            "CAST(string_agg(k, '|') FILTER (WHERE k = 'a') AS VARCHAR)",
+            "first_value(n ORDER BY n)",
+            "last_value(n ORDER BY n)",
+            "median(n)",
+            "median(DISTINCT n) FILTER (WHERE n > 1)",
+            "percentile_cont(0.75) WITHIN GROUP (ORDER BY n)",
         ];
         let mut list: Vec<String> =
             keys.iter().enumerate().map(|(at, key)| format!("{key} AS g{at}")).collect();
@@ -151,14 +159,16 @@ impl Query {
     }
 
     fn streaming(&self) -> String {
-        self.text.replace("FROM_HERE", &self.kind.from(if self.has_key { "k" } else { "" }))
+        let text = self.text.replace("ORDER_HERE", "");
+        text.replace("FROM_HERE", &self.kind.from(if self.has_key { "k" } else { "" }))
     }
 
     fn batch(&self, closed: Option<i64>) -> String {
         let from = closed.map_or("t".to_owned(), |watermark| {
             format!("(SELECT * FROM t WHERE CAST(window_end AS BIGINT) <= {watermark}) AS closed_rows")
         });
-        self.text.replace("FROM_HERE", &from)
+        // Ours are in their order.
+        self.text.replace("ORDER_HERE", "ORDER BY n").replace("FROM_HERE", &from)
     }
 }
 

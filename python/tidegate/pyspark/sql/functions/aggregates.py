@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Tuple
+from typing import Any, Optional, Tuple
 
 from tidegate._missing import missing
 from tidegate.pyspark.sql.column import Column
@@ -124,3 +124,71 @@ def var_pop(col: ColumnOrName) -> Column:
 def count_if(col: ColumnOrName) -> Column:
     """How often a condition holds."""
     return _function("count", when(_of(col), 1))
+
+
+def first(col: ColumnOrName, ignorenulls: bool = False) -> Column:
+    """The value of the row that came first; over rows that change, the least value."""
+    return _function("first_ignoring_nulls", col) if ignorenulls else _function("first", col)
+
+
+def first_value(col: ColumnOrName, ignoreNulls: Optional[bool] = None) -> Column:
+    """The same as :func:`first`."""
+    return first(col, bool(ignoreNulls))
+
+
+def any_value(col: ColumnOrName, ignoreNulls: Optional[bool] = None) -> Column:
+    """The same as :func:`first`."""
+    return first(col, bool(ignoreNulls))
+
+
+def last(col: ColumnOrName, ignorenulls: bool = False) -> Column:
+    """The value of the row that came last; over rows that change, the greatest value."""
+    return _function("last_ignoring_nulls", col) if ignorenulls else _function("last", col)
+
+
+def last_value(col: ColumnOrName, ignoreNulls: Optional[bool] = None) -> Column:
+    """The same as :func:`last`."""
+    return last(col, bool(ignoreNulls))
+
+
+def collect_list(col: ColumnOrName) -> Column:
+    """All values, in their order."""
+    return _function("collect_list", col)
+
+
+def array_agg(col: ColumnOrName) -> Column:
+    """The same as :func:`collect_list`."""
+    return _function("collect_list", col)
+
+
+def collect_set(col: ColumnOrName) -> Column:
+    """All different values, in their order."""
+    return _function("collect_set", col)
+
+
+def median(col: ColumnOrName) -> Column:
+    """The value in the middle, or the mean of the two that are there."""
+    return _function("median", col)
+
+
+def _part(name: str, percentage: Any) -> Any:
+    if isinstance(percentage, (list, tuple)):
+        missing(f"functions.{name} of several percentages", "call it for each")
+    return percentage
+
+
+def percentile(col: ColumnOrName, percentage: Any, frequency: Any = 1) -> Column:
+    """What a part of the values is below."""
+    if isinstance(frequency, Column) or frequency != 1:
+        missing("functions.percentile with a frequency", "repeat the rows: `explode(array_repeat(..))`")
+    return _function("percentile", col, _part("percentile", percentage))
+
+
+def percentile_approx(col: ColumnOrName, percentage: Any, accuracy: Any = 10000) -> Column:
+    """The first value that a part of the values does not exceed; it is exact, whatever accuracy is asked for."""
+    return _function("percentile_approx", col, _part("percentile_approx", percentage))
+
+
+def approx_percentile(col: ColumnOrName, percentage: Any, accuracy: Any = 10000) -> Column:
+    """The same as :func:`percentile_approx`."""
+    return percentile_approx(col, percentage, accuracy)

@@ -24,7 +24,7 @@ use crate::{
             Aggregation,
             aggregation::Groups,
             exchange::{batch, failed, stamped},
-            values::{GroupPrefixes, Values, group_prefix},
+            values::{GroupPrefixes, Pace, Values, fill, group_prefix},
         },
         rows::{KeyTable, RowFormat},
     },
@@ -116,6 +116,7 @@ pub struct SessionAggregate {
     format: RowFormat,
     end_format: RowFormat,
     values: Option<Values>,
+    pace: Pace,
     time: WindowTime,
     marks_out: MarksOut,
     /// The rows of the batch.
@@ -144,10 +145,21 @@ struct Changed {
     stored: Stored,
 }
 
+impl Changed {
+    /// The key of a session.
+    fn key(&self, place: usize) -> Vec<u8> {
+        let Session { group, start_ms, .. } = &self.sessions[place];
+        session_key(self.groups.get(*group), *start_ms)
+    }
+
+    fn is_closed(&self, place: usize, watermark: Option<i64>) -> bool {
+        watermark.is_some_and(|watermark| self.sessions[place].end_ms <= watermark)
+    }
+}
+
 impl GroupPrefixes for Changed {
     fn put(&self, place: usize, out: &mut Vec<u8>) {
-        let Session { group, start_ms, .. } = &self.sessions[place];
-        out.extend_from_slice(&session_key(self.groups.get(*group), *start_ms));
+        out.extend_from_slice(&self.key(place));
     }
 }
 
@@ -177,6 +189,7 @@ impl SessionAggregate {
         };
         let (format, end_format) = (session_format(&plan.aggregation)?, end_format()?);
         let time = WindowTime::new(WindowEnds { step_ms: 1, offset_ms: 0 }, stores.marks);
+        let pace = Pace::new(SESSIONS_PER_CHUNK, plan.aggregation.reads_all_values());
         let (marks_out, held, held_bytes, ending) = (MarksOut::default(), vec![], 0, None);
         Ok(SessionAggregate {
             plan,
@@ -184,6 +197,7 @@ impl SessionAggregate {
             format,
             end_format,
             values,
+            pace,
             time,
             marks_out,
             held,
@@ -418,33 +432,46 @@ impl SessionAggregate {
             encoder.encode(number, &mut value);
             table.put(*place as usize, &value);
         }
-        if let Some(values) = self.stores.values {
-            let closed = changed.sessions.iter().filter(|session| !is_open(session));
-            let keys = closed.map(|session| session_key(group(session), session.start_ms));
-            Values::forget(cx.stores.open(values), keys)?;
-        }
         Ok(())
+    }
+
+    /// Computes what calls give of all values, for sessions with these keys.
+    fn fill(
+        &self,
+        values: Option<&RowIndex>,
+        view: View,
+        keys: impl Iterator<Item = Vec<u8>>,
+        columns: &mut [ArrayRef],
+    ) -> Result {
+        let aggregation = &self.plan.aggregation;
+        let Some(values) = values.filter(|_| aggregation.reads_all_values()) else { return Ok(()) };
+        let keys: Vec<Vec<u8>> = keys.collect();
+        fill(aggregation, &self.pace, values, view, &keys, columns)
     }
 
     /// What leaves of some of the changed sessions.
     fn leaving(
         &self,
         changed: &Changed,
+        kept: Option<&RowIndex>,
         places: Range<usize>,
         watermark: Option<i64>,
     ) -> Result<Option<Chunk>> {
-        let values = changed.states.values(&places)?;
+        let mut values = changed.states.values(&places)?;
         if self.plan.gives == Gives::Updates {
-            return self.replaced(changed, places, &values);
+            self.fill(kept, View::Staged, places.clone().map(|place| changed.key(place)), &mut values)?;
+            return self.replaced(changed, kept, places, &values);
         }
         let first = places.start;
-        let is_closed =
-            |place: &usize| watermark.is_some_and(|watermark| changed.sessions[*place].end_ms <= watermark);
-        let closed: Vec<usize> = places.filter(is_closed).collect();
+        let closed: Vec<usize> = places.filter(|place| changed.is_closed(*place, watermark)).collect();
+        if closed.is_empty() {
+            return Ok(None);
+        }
         let rows: UInt32Array =
             closed.iter().map(|at| u32::try_from(at - first).unwrap_or(u32::MAX)).collect();
         let taken = values.iter().map(|column| take(column, &rows, None).map_err(|e| failed(&e)));
-        let values = taken.collect::<Result<Vec<_>>>()?;
+        let mut values = taken.collect::<Result<Vec<_>>>()?;
+        self.fill(kept, View::Staged, closed.iter().map(|place| changed.key(*place)), &mut values)?;
         let spans: Vec<Span<'_>> =
             closed.iter().map(|place| Span::of(changed, &changed.sessions[*place])).collect();
         self.closed(&spans, values)
@@ -461,22 +488,15 @@ impl SessionAggregate {
     }
 
     /// The rows of changed sessions, and those that they take the place of.
-    fn replaced(&self, changed: &Changed, places: Range<usize>, new: &[ArrayRef]) -> Result<Option<Chunk>> {
+    fn replaced(
+        &self,
+        changed: &Changed,
+        kept: Option<&RowIndex>,
+        places: Range<usize>,
+        new: &[ArrayRef],
+    ) -> Result<Option<Chunk>> {
         let of_places = || places.clone().map(|place| (place, &changed.sessions[place]));
-        let from: Vec<u32> = of_places()
-            .flat_map(|(_, session)| session.stored.iter().map(|at| u32::try_from(*at).unwrap_or(u32::MAX)))
-            .collect();
-        let mut before = self.plan.aggregation.groups()?;
-        before.resize(from.len());
-        if !from.is_empty() {
-            let numbers: Vec<u32> = (0u32..).take(from.len()).collect();
-            let from = UInt32Array::from(from);
-            let columns = changed.stored.columns[1..].iter();
-            let columns = columns.map(|column| take(column, &from, None).map_err(|e| failed(&e)));
-            before.merge(&numbers, &columns.collect::<Result<Vec<_>>>()?)?;
-        }
-        before.settle()?;
-        let old = before.values(&(0..before.len()))?;
+        let (old, of_stored) = self.before(changed, kept, places.clone())?;
         let comparators = old
             .iter()
             .zip(new)
@@ -499,7 +519,7 @@ impl SessionAggregate {
             }
             if !is_same {
                 spans.push(Span::of(changed, session));
-                of_values.push(u32::try_from(before.len() + at_new).unwrap_or(u32::MAX));
+                of_values.push(u32::try_from(of_stored + at_new).unwrap_or(u32::MAX));
                 weights.push(1);
                 newest_ms.push(changed.newest_ms[place]);
             }
@@ -517,6 +537,36 @@ impl SessionAggregate {
         let rows = self.rows(&spans, values)?;
         let weights = weights.iter().any(|weight| *weight < 0).then(|| Int64Array::from(weights));
         Ok(Some(stamped(Delta { rows, weights }, &newest_ms)))
+    }
+
+    /// What the calls gave of the stored sessions that some changed ones are made of, and how many those are.
+    fn before(
+        &self,
+        changed: &Changed,
+        kept: Option<&RowIndex>,
+        places: Range<usize>,
+    ) -> Result<(Vec<ArrayRef>, usize)> {
+        let (mut from, mut keys) = (vec![], vec![]);
+        for session in &changed.sessions[places] {
+            for at in &session.stored {
+                from.push(u32::try_from(*at).unwrap_or(u32::MAX));
+                keys.push(session_key(changed.groups.get(session.group), changed.stored.spans[*at].1));
+            }
+        }
+        let count = from.len();
+        let mut before = self.plan.aggregation.groups()?;
+        before.resize(count);
+        if count > 0 {
+            let numbers: Vec<u32> = (0u32..).take(count).collect();
+            let from = UInt32Array::from(from);
+            let columns = changed.stored.columns[1..].iter();
+            let columns = columns.map(|column| take(column, &from, None).map_err(|e| failed(&e)));
+            before.merge(&numbers, &columns.collect::<Result<Vec<_>>>()?)?;
+        }
+        before.settle()?;
+        let mut old = before.values(&(0..count))?;
+        self.fill(kept, View::Committed, keys.into_iter(), &mut old)?;
+        Ok((old, count))
     }
 
     /// Rows of sessions with these values.
@@ -548,7 +598,7 @@ impl SessionAggregate {
     /// Takes a part of the closed sessions that this batch has not touched; returns where the next part begins.
     fn take_stored(&self, from: &[u8], watermark: i64, cx: &mut Context<'_>) -> Result<Option<Vec<u8>>> {
         let gives = self.plan.gives;
-        let limit = if gives == Gives::Updates { DELETED_PER_BATCH } else { SESSIONS_PER_CHUNK };
+        let limit = if gives == Gives::Updates { DELETED_PER_BATCH } else { self.pace.groups() };
         let table = cx.stores.open(self.stores.ends);
         let mut decoder = self.end_format.decoder(table.formats().present(), 0)?;
         let mut ends = vec![];
@@ -582,8 +632,12 @@ impl SessionAggregate {
             let numbers: Vec<u32> = (0u32..).take(keys.len()).collect();
             states.merge(&numbers, &columns[1..])?;
             states.settle()?;
-            chunk = self.closed(&spans, states.values(&(0..keys.len()))?)?;
+            let mut values = states.values(&(0..keys.len()))?;
+            let kept = self.stores.values.map(|handle| &*cx.stores.open(handle));
+            self.fill(kept, View::Staged, keys.iter().cloned(), &mut values)?;
+            chunk = self.closed(&spans, values)?;
         }
+        let sessions = cx.stores.open(self.stores.sessions);
         keys.iter().for_each(|key| sessions.delete(key));
         if let Some(values) = self.stores.values {
             Values::forget(cx.stores.open(values), keys.into_iter())?;
@@ -597,9 +651,15 @@ impl SessionAggregate {
         let watermark = ending.marks.time.get();
         let count = ending.changed.sessions.len();
         if ending.place < count {
-            let places = ending.place..count.min(ending.place + SESSIONS_PER_CHUNK);
+            let places = ending.place..count.min(ending.place + self.pace.groups());
             ending.place = places.end;
-            let chunk = self.leaving(&ending.changed, places, watermark)?;
+            let mut kept = self.stores.values.map(|handle| cx.stores.open(handle));
+            let changed = &ending.changed;
+            let chunk = self.leaving(changed, kept.as_deref(), places.clone(), watermark)?;
+            if let Some(kept) = &mut kept {
+                let closed = places.filter(|place| changed.is_closed(*place, watermark));
+                Values::forget(kept, closed.map(|place| changed.key(place)))?;
+            }
             chunk.into_iter().for_each(|chunk| cx.out.chunk(chunk));
         } else if let (Some(from), Some(watermark)) = (ending.from.take(), watermark) {
             let next = self.take_stored(&from, watermark, cx)?;

@@ -69,8 +69,8 @@ fn do_the_same(a: &StreamOperator, b: &StreamOperator) -> bool {
                 && windows == other_windows
                 && calls.len() == other_calls.len()
                 && calls.iter().zip(other_calls).all(|(a, b)| {
-                    (a.function, &a.arguments, a.filter, a.is_distinct, &a.data_type)
-                        == (b.function, &b.arguments, b.filter, b.is_distinct, &b.data_type)
+                    (a.function, &a.arguments, a.filter, a.is_distinct, &a.data_type, &a.details)
+                        == (b.function, &b.arguments, b.filter, b.is_distinct, &b.data_type, &b.details)
                 })
         }
         _ => false,

@@ -1,12 +1,19 @@
-//! The values of groups, for what cannot be computed from a state: `min` and `max` over rows that are taken away again, and calls that
-//! are DISTINCT.
+//! The values of groups, for what cannot be computed from a state: `min`, `max`, `first_value` and `last_value` over rows that are taken
+//! away again, calls that are DISTINCT, and functions of all values.
 //!
 //! Owns how often each group has each value. Knows no output. Invariants: a value is read once and written once per batch, and is gone
-//! when its weight is 0; a function that is DISTINCT is told when a value comes and when it goes; `min` and `max` are the first value of
-//! the group after the batch, as the values of `max` are kept in descending order.
+//! when its weight is 0; a function that is DISTINCT is told when a value comes and when it goes; `min`, `max`, `first_value` and
+//! `last_value` are the first value of the group after the batch, as values are kept in the order in which they are asked for; functions
+//! of all values ([`listed`]) read them when the row of the group leaves.
 //!
 //! A key is the length of the group's key (varint), that key, the start of the session if groups are sessions, the number of the call
 //! (varint), and the key of the value.
+
+mod listed;
+mod pace;
+
+pub(super) use listed::fill;
+pub(super) use pace::Pace;
 
 use super::{
     Aggregation,
@@ -24,7 +31,7 @@ use crate::{
     state::{RowIndex, RowTable, View},
 };
 use arrow::{
-    array::{Array, ArrayRef, AsArray, Int64Array, UInt32Array},
+    array::{Array, ArrayRef, AsArray, BinaryBuilder, Int64Array, UInt32Array},
     compute::take,
     datatypes::Int64Type,
 };
@@ -68,12 +75,13 @@ impl Values {
         for (at, value_call) in of.value_calls().iter().enumerate() {
             let call = &of.calls()[value_call.number];
             let columns = delta.rows.columns();
-            let arguments: Vec<ArrayRef> =
-                call.arguments.iter().map(|column| columns[*column].clone()).collect();
+            let of_input = |these: &[usize]| -> Vec<ArrayRef> {
+                these.iter().map(|column| columns[*column].clone()).collect()
+            };
+            let (values, counted) = (of_input(&value_call.columns), of_input(&value_call.counted));
             let filter = call.filter.map(|column| columns[column].as_boolean());
-            let encoder = value_call.key.encoder(&arguments)?;
-            let rows =
-                AggregateRows { groups, arguments: &arguments, filter, weights: delta.weights.as_ref() };
+            let encoder = value_call.key.encoder(&values)?;
+            let rows = AggregateRows { groups, arguments: &counted, filter, weights: delta.weights.as_ref() };
             rows.each(|row, group, weight| {
                 self.scratch.clear();
                 prefixes.put(group, &mut self.scratch);
@@ -158,6 +166,10 @@ impl Values {
         }
         self.write(values, &before, &after)?;
         for (at, call) in of.value_calls().iter().enumerate() {
+            let function = of.calls()[call.number].function;
+            if function.is_of_all_values() {
+                continue;
+            }
             let crossing: Vec<(usize, i64)> = (0..before.len())
                 .filter(|index| self.touched[*index].call == at)
                 .filter_map(|index| match (before[index] > 0, after[index] > 0) {
@@ -170,11 +182,11 @@ impl Values {
             if crossing.is_empty() {
                 continue;
             }
-            if of.calls()[call.number].function.takes_back() {
+            if function.takes_back() {
                 self.tell(call, &crossing, states.as_mut())?;
             } else {
                 let places = crossing.iter().map(|(index, _)| self.touched[*index].group);
-                let mut first = firsts(call, prefixes, values, places)?;
+                let mut first = firsts(call, function.is_of_one_row(), prefixes, values, places)?;
                 first.replace(of.calls()[call.number].group_states(of.input())?, states, count)?;
             }
         }
@@ -252,16 +264,17 @@ impl Values {
     }
 }
 
-/// Groups and the first value that each has now; those without a value are among the groups only.
+/// Groups and the state of the first value that each has now; those without a value are among the groups only.
 struct Firsts {
     groups: Vec<u32>,
     with_value: Vec<u32>,
-    values: Vec<ArrayRef>,
+    states: Vec<ArrayRef>,
 }
 
-/// Looks up the first value of groups.
+/// Looks up the first value of groups: its columns, or its key if that is the state of the call.
 fn firsts(
     call: &ValueCall,
+    is_key: bool,
     of_groups: &impl GroupPrefixes,
     values: &RowIndex,
     places: impl Iterator<Item = u32>,
@@ -275,14 +288,20 @@ fn firsts(
     }
     let groups: Vec<u32> = prefixes.values().copied().collect();
     let prefixes: Vec<&[u8]> = prefixes.keys().map(|prefix| &prefix[..]).collect();
-    let mut decoder = call.key.decoder(prefixes.len())?;
+    let (mut decoder, mut keys) = (call.key.decoder(prefixes.len())?, BinaryBuilder::new());
     let mut with_value = vec![];
     values.visit_prefixes(View::Staged, &prefixes, &mut |index, key, _| {
-        decoder.push(&key[prefixes[index].len()..])?;
+        let value = &key[prefixes[index].len()..];
+        if is_key {
+            keys.append_value(value);
+        } else {
+            decoder.push(value)?;
+        }
         with_value.push(groups[index]);
         Ok(false)
     })?;
-    Ok(Firsts { values: decoder.finish()?, groups, with_value })
+    let states = if is_key { vec![Arc::new(keys.finish()) as ArrayRef] } else { decoder.finish()? };
+    Ok(Firsts { groups, with_value, states })
 }
 
 impl Firsts {
@@ -303,7 +322,7 @@ impl Firsts {
             kept.push(take(&column, &rows, None).map_err(|e| super::exchange::failed(&e))?);
         }
         fresh.merge(&others, &kept)?;
-        fresh.merge(&self.with_value, &self.values)?;
+        fresh.merge(&self.with_value, &self.states)?;
         *states = fresh;
         Ok(())
     }
