@@ -1,5 +1,7 @@
 //! Aggregates that need the values of their groups: over rows that come, rows that change, windows and sessions.
 
+#![allow(clippy::format_collect, clippy::too_many_lines, reason = "inputs and answers are texts")]
+
 use super::{driver, input, mistakes, parsed};
 use expect_test::{Expect, expect};
 use tidegate::{StreamingContext, testing::run_every_way};

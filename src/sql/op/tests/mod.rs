@@ -4,6 +4,7 @@
     clippy::format_push_string,
     clippy::format_collect,
     clippy::too_many_arguments,
+    clippy::too_many_lines,
     clippy::redundant_clone,
     reason = "tests say what they mean"
 )]
