@@ -183,7 +183,7 @@ fn results_of_other_state_partitions_go_on_while_a_process_that_joins_restores_i
     }
 }
 
-/// A process joins in the middle of an interval. What was committed then is closed once it has restored its share, not an interval later.
+/// An interval ends while a process that has joined restores its share. Its rows are closed once that is restored, not an interval later.
 #[test]
 fn a_state_partition_that_was_restored_does_not_wait_for_the_end_of_the_interval() {
     const STEPS: u32 = 250;
@@ -191,7 +191,7 @@ fn a_state_partition_that_was_restored_does_not_wait_for_the_end_of_the_interval
     for seed in 0..5 {
         let mut world = world_of_lines(seed, STEPS);
         let of_b = Reported::default();
-        for (name, at) in [("a", 0), ("b", 12)] {
+        for (name, at) in [("a", 0), ("b", 18)] {
             let reported = if name == "b" { of_b.clone() } else { Reported::default() };
             world.process_at(Duration::from_secs(at), name, false, move |env| {
                 let observer = Arc::new(OfProcess(name, reported.clone(), env.clock.clone()));
@@ -205,6 +205,7 @@ fn a_state_partition_that_was_restored_does_not_wait_for_the_end_of_the_interval
         assert!(outcome.finished && outcome.ended.is_empty(), "seed {seed}: {:?}", outcome.ended);
         let (_, until, _) = of_b.restored.lock().unwrap()[0];
         let until = until.unwrap();
+        assert!(until > 2 * interval + Duration::from_secs(1), "seed {seed}: restored at {until:?}");
         let closed = of_b.closed.lock().unwrap();
         let first = closed.iter().find(|at| **at >= until).unwrap();
         assert!(
