@@ -29,6 +29,7 @@ PROGRAM = pathlib.Path(__file__).parent / "programs" / "kafka_state.py"
 PARTITIONS, KEYS = 4, 300
 KILLS = 8
 SECONDS = 90
+COORDINATOR_MOVES = {"NOT_COORDINATOR", "COORDINATOR_NOT_AVAILABLE", "COORDINATOR_LOAD_IN_PROGRESS"}
 
 
 class Load:
@@ -152,7 +153,15 @@ class World:
     def committed(self):
         """Records of the input that the group has committed."""
         partitions = [confluent_kafka.TopicPartition(f"{self.name}-in", p) for p in range(PARTITIONS)]
-        return sum(max(of.offset, 0) for of in self.group.committed(partitions, timeout=30))
+        deadline = time.monotonic() + SECONDS
+        while True:
+            try:
+                return sum(max(of.offset, 0) for of in self.group.committed(partitions, timeout=30))
+            except confluent_kafka.KafkaException as e:
+                # The coordinator may be loading, or have moved.
+                if e.args[0].name() not in COORDINATOR_MOVES or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
 
     def until(self, what, condition):
         deadline = time.monotonic() + SECONDS
