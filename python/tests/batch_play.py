@@ -13,7 +13,7 @@ import tempfile
 HERE = pathlib.Path(__file__).parent
 PROGRAMS = HERE / "batch"
 GOLDEN = HERE / "golden" / "batch"
-NAMES = ["sales"]
+NAMES = ["sales", "names", "dates"]
 
 
 def play(name, package="tidegate.pyspark"):

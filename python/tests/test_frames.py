@@ -113,7 +113,7 @@ class Frames(unittest.TestCase):
         self.assertEqual(
             cases,
             {
-                "select": ["item", "n * 2"],
+                "select": ["item", "(n * 2)"],
                 "selectExpr": ["item", "m"],
                 "withColumn": ["item", "m"],
                 "withColumns": ["item", "n", "m"],
@@ -208,13 +208,18 @@ class Frames(unittest.TestCase):
                 "to_timestamp": lambda: F.to_timestamp("item", "yyyy-MM-dd"), "to_date": lambda: F.to_date("item"), "date_format": lambda: F.date_format("at", "yyyy"),
                 "date_trunc": lambda: F.date_trunc("hour", "at"), "unix_timestamp": lambda: F.unix_timestamp("at"), "from_unixtime": lambda: F.from_unixtime("n"),
                 "current_timestamp": F.current_timestamp, "now": F.now, "current_date": F.current_date, "curdate": F.curdate, "make_date": lambda: F.make_date(F.lit(2026), F.lit(1), F.lit(2)),
+                "date_add": lambda: F.date_add("at", 1), "dateadd": lambda: F.dateadd("at", "n"), "date_sub": lambda: F.date_sub("at", 1), "datediff": lambda: F.datediff("at", "at"),
+                "date_diff": lambda: F.date_diff("at", "at"), "add_months": lambda: F.add_months("at", 1), "months_between": lambda: F.months_between("at", "at"), "next_day": lambda: F.next_day("at", "Mon"),
+                "last_day": lambda: F.last_day("at"), "weekday": lambda: F.weekday("at"), "trunc": lambda: F.trunc("at", "mon"), "max_by": lambda: F.max_by("n", "at"), "min_by": lambda: F.min_by("n", "at"),
+                "hypot": lambda: F.hypot("n", 2.0), "log1p": lambda: F.log1p("n"), "expm1": lambda: F.expm1("n"), "pmod": lambda: F.pmod("n", F.lit(3)), "equal_null": lambda: F.equal_null("n", "n"),
+                "create_map": lambda: F.create_map("item", "n"), "element_at": lambda: F.element_at("tags", -1), "slice": lambda: F.slice("tags", 1, "n"), "array_sort": lambda: F.array_sort("tags"),
                 "array": lambda: F.array("n", "n"), "array_repeat": lambda: F.array_repeat("n", 2), "array_union": lambda: F.array_union("tags", "tags"),
                 "array_intersect": lambda: F.array_intersect("tags", "tags"), "array_except": lambda: F.array_except("tags", "tags"), "arrays_overlap": lambda: F.arrays_overlap("tags", "tags"),
                 "map_from_arrays": lambda: F.map_from_arrays("tags", "tags"), "struct": lambda: F.struct("n", "item"), "get_json_object": lambda: F.get_json_object("item", "$.a"),
                 "map_keys": lambda: F.map_keys(F.map_from_arrays("tags", "tags")), "map_values": lambda: F.map_values(F.map_from_arrays("tags", "tags")),
             }
         )
-        aggregates = set("sum sumDistinct sum_distinct avg mean max min std stddev stddev_pop stddev_samp var_pop var_samp variance count count_distinct countDistinct bool_and every bool_or some count_if any_value approx_percentile array_agg collect_list collect_set first first_value last last_value median percentile percentile_approx".split())
+        aggregates = set("sum sumDistinct sum_distinct avg mean max min std stddev stddev_pop stddev_samp var_pop var_samp variance count count_distinct countDistinct bool_and every bool_or some count_if any_value approx_percentile array_agg collect_list collect_set first first_value last last_value max_by median min_by percentile percentile_approx".split())
         elsewhere = {"window", "session_window", "broadcast", "udf", "call_udf", "pandas_udf", "PandasUDFType"}
         wrong = []
         for name in F.__all__:

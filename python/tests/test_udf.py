@@ -114,7 +114,7 @@ class Functions(Queries):
         self.assertEqual(self.column(F.udf(len, "int")(text("n"))), [3, 3, 3])
         self.assertEqual(self.column(F.udf(lambda: "same")()), ["same"] * 3)
         frame = self.ticks().select(text("n"), half("n"), twice("n") * 2, F.udf(text.func, "string")("n").alias("other"))
-        self.assertEqual(frame.columns, ["text(n)", "<lambda>(n)", "twice(n) * 2", "other"])
+        self.assertEqual(frame.columns, ["text(n)", "<lambda>(n)", "(twice(n) * 2)", "other"])
         self.assertEqual([kind for _, kind in frame.dtypes], ["string", "double", "bigint", "string"])
         self.assertEqual(repr(text("n")), "Column<'text(n)'>")
         with self.assertRaisesRegex(TypeError, "should be a callable, got int"):

@@ -29,7 +29,8 @@ use functions::Functions;
 pub use functions::WINDOW_FUNCTIONS;
 
 pub(super) use functions::{
-    AS_OF, AS_OF_START, Arguments, ClockFunction, Compute, NoCalls, UserDefined, shown_function,
+    AS_OF, AS_OF_START, Arguments, ClockFunction, Compute, NoCalls, TIMESTAMPADD, TIMESTAMPDIFF, UserDefined,
+    shown_function,
 };
 
 /// What a script has declared so far.

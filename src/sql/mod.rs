@@ -13,6 +13,7 @@
 mod build;
 mod catalog;
 mod closest;
+mod column_name;
 mod delta;
 mod error;
 mod schema;

@@ -206,6 +206,10 @@ impl ColumnOfPython {
         ColumnOfPython(self.0.cast(data_type))
     }
 
+    fn try_cast(&self, data_type: &str) -> Self {
+        ColumnOfPython(self.0.try_cast(data_type))
+    }
+
     fn get_field(&self, name: &str) -> Self {
         ColumnOfPython(self.0.get_field(name))
     }

@@ -1,4 +1,4 @@
-"""Records what PySpark prints for the programs of ``python/tests/batch``. Run with PySpark 3.5, which needs Java:
+"""Records what PySpark prints for the programs of ``python/tests/batch``. Run with PySpark, which needs Java:
 
     python python/tests/record/batch.py [NAME...]
 """

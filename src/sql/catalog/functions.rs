@@ -6,7 +6,9 @@
 
 mod aggregates;
 mod as_of;
+mod calls;
 mod clock;
+mod dates;
 mod modulo;
 mod parts;
 mod pattern;
@@ -17,10 +19,12 @@ mod user_defined;
 
 pub use as_of::{AS_OF, AS_OF_START};
 pub use clock::ClockFunction;
+pub use dates::{TIMESTAMPADD, TIMESTAMPDIFF};
 pub use user_defined::{Arguments, Compute, NoCalls, UserDefined, shown_function};
 
 use super::number::Number;
 use crate::sql::{SqlError, SqlResult, agg::AggregateFunction};
+use calls::{MAX_BY, MIN_BY};
 use datafusion_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, WindowUDF, planner::ExprPlanner};
 use modulo::Modulo;
 use std::{
@@ -88,6 +92,7 @@ impl Functions {
                 Arc::new(datafusion_functions::core::planner::CoreFunctionPlanner::default()),
                 Arc::new(datafusion_functions_nested::planner::NestedFunctionPlanner),
                 Arc::new(datafusion_functions_nested::planner::FieldAccessPlanner),
+                Arc::new(calls::AggregateCalls),
                 Arc::new(datafusion_functions_aggregate::planner::AggregateFunctionPlanner),
                 Arc::new(datafusion_functions_window::planner::WindowFunctionPlanner),
                 Arc::new(datafusion_functions::datetime::planner::DatetimeFunctionPlanner),
@@ -103,7 +108,11 @@ impl Functions {
         }
         functions.add_scalar(Arc::new(ScalarUDF::from(Modulo::new())));
         // After DataFusion's, as they take the place of those with their names.
-        let own = clock::functions().into_iter().chain(texts::functions()).chain(times::functions());
+        let own = clock::functions()
+            .into_iter()
+            .chain(texts::functions())
+            .chain(times::functions())
+            .chain(dates::functions());
         let own = own.chain(parts::functions()).chain(as_of::functions());
         own.for_each(|function| functions.add_scalar(Arc::new(function)));
         for function in datafusion_functions_nested::all_default_higher_order_functions() {
@@ -216,7 +225,7 @@ impl Functions {
             "var_pop" => AggregateFunction::VarPop,
             "stddev" => AggregateFunction::StddevSamp,
             "stddev_pop" => AggregateFunction::StddevPop,
-            "first_value" | "any_value" => AggregateFunction::First,
+            "first_value" | "any_value" | MAX_BY | MIN_BY => AggregateFunction::First,
             "last_value" => AggregateFunction::Last,
             "array_agg" => AggregateFunction::ArrayAgg,
             "collect_list" | "collect_set" => AggregateFunction::CollectList,

@@ -175,6 +175,7 @@ impl Said<'_> {
             (Some(_), Some(_)) => {
                 Err(wrong(self.at, "a query has a format or foreach_batch, not both", "leave one out"))
             }
+            (None, Some("noop")) => Ok("blackhole"),
             (None, Some(format)) => Ok(format),
             (None, None) => {
                 let next = "call format(\"console\") or foreach_batch(..)";

@@ -17,6 +17,7 @@ use crate::{
     config::{Config, Trigger},
     context::StreamingContext,
     error::{Error, Result},
+    log,
     observe::{
         listener::{BatchInfo, StreamingListener},
         queries::QueryView,
@@ -43,6 +44,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
+use tempfile::TempDir;
 
 impl Trigger {
     /// A batch each time that so much time has passed: `1 second`, `500 ms`, `5 minutes`. A batch is a transaction.
@@ -134,7 +136,8 @@ impl DataStreamWriter {
     }
 
     /// An option of the sink; `checkpointLocation` is the directory of this query's state, instead of that of the session; if
-    /// the session has neither a log nor a directory, the log of the query is there too.
+    /// the session has neither a log nor a directory, the log of the query is there too. Without both, a query that keeps state and writes to
+    /// the console, to memory or to `foreach_batch` has a temporary directory until it ends; its state is made anew from the log.
     pub fn option(mut self, key: &str, value: impl Display) -> Self {
         self.options.insert(key.to_owned(), value.to_string());
         self
@@ -311,13 +314,18 @@ impl DataStreamWriter {
         let mut options = self.options.clone();
         let config = self.config(&application, &mut options, at)?;
         let Planned { stream, target, plans } = self.planned(&application, options, at)?;
-        let config = with_tables(config, session.0.has_own_log, &stream, at)?;
+        let mut config = with_tables(config, session.0.has_own_log, &stream, at)?;
         let context = StreamingContext::new(config.clone());
         let built = context.add_plan(|topology| {
             build::build_with(&stream, &place, &application, target.taken.as_ref(), topology)
                 .map(|()| topology.clone())
         });
         let topology = built.map_err(|mistake| told(at, mistake))?;
+        let meanwhile = directory_meanwhile(&config, &topology, &target, at)?;
+        if let Some(dir) = &meanwhile {
+            config.state_dir = Some(dir.path().to_owned());
+            context.checkpoint(dir.path());
+        }
         let explained = format!("{plans}\ntopology:\n{topology}");
         let facts = QueryFacts {
             id: QueryId(identity(&[&config.bootstrap, &application])),
@@ -332,7 +340,7 @@ impl DataStreamWriter {
         if let (Some(memory), Some(_)) = (&target.memory, &target.taken) {
             session.0.tables().insert(application.clone(), memory.clone());
         }
-        let query = self.run(context, config, &topology, explained, facts)?;
+        let query = self.run(context, config, &topology, explained, facts, meanwhile)?;
         drop(claim);
         Ok(query)
     }
@@ -344,6 +352,7 @@ impl DataStreamWriter {
         topology: &Topology,
         explained: String,
         facts: QueryFacts,
+        meanwhile: Option<TempDir>,
     ) -> Result<StreamingQuery> {
         let session = &self.frame.session;
         let listeners = session.0.streams.listeners().clone();
@@ -391,7 +400,10 @@ impl DataStreamWriter {
         let query = StreamingQuery(run.clone());
         session.0.streams.add(&query);
         let (streams, run_id) = (session.0.streams.clone(), run.facts.run_id);
-        run.watch(listeners, move |outcome| streams.ended(run_id, outcome))?;
+        run.watch(listeners, move |outcome| {
+            drop(meanwhile);
+            streams.ended(run_id, outcome);
+        })?;
         Ok(query)
     }
 
@@ -477,6 +489,35 @@ fn with_tables(mut config: Config, has_own_log: bool, stream: &StreamPlan, at: A
         config.state_dir = Some(dir.join("state"));
     }
     Ok(config)
+}
+
+/// A directory for the state of a query that was given none, until the query ends: if nothing of what it writes outlives the process, as in Spark.
+fn directory_meanwhile(
+    config: &Config,
+    topology: &Topology,
+    target: &Target,
+    at: At,
+) -> Result<Option<TempDir>> {
+    let keeps_state = topology.iter().any(|(_, node)| !node.stores.is_empty());
+    if !keeps_state || config.state_dir.is_some() || log::ends_with_process(&config.bootstrap) {
+        return Ok(None);
+    }
+    let is_shown = matches!(
+        Connector::of(&target.table),
+        Ok(Connector::Print { .. } | Connector::Console { .. } | Connector::Blackhole)
+    );
+    if target.taken.is_none() && !is_shown {
+        let next = "call option(\"checkpointLocation\", \"dir\"), or checkpoint(\"dir\") of the session";
+        return Err(wrong(at, "the query keeps state, and has no directory for it", next));
+    }
+    let made = tempfile::Builder::new().prefix("tidegate-").tempdir();
+    let dir = made.map_err(Error::io("making a temporary directory for the state of a query"))?;
+    tracing::info!(
+        "`{}` has no checkpointLocation: until it ends its state is in {}",
+        config.application_id,
+        dir.path().display()
+    );
+    Ok(Some(dir))
 }
 
 /// What keeps state: the durable names, each with its node.

@@ -11,6 +11,7 @@ mod floats;
 mod names;
 mod rows;
 mod sets;
+mod units;
 
 pub use deduplicate::DeduplicateNode;
 pub use rows::{RowsNode, reads_once};
@@ -45,6 +46,7 @@ use floats::FloatsWithDecimals;
 use names::with_names;
 use sets::SetOperations;
 use std::sync::Arc;
+use units::with_units;
 
 /// DataFusion's planner with the settings of this grammar.
 pub fn sql_to_rel(catalog: &Catalog) -> SqlToRel<'_, Catalog> {
@@ -63,7 +65,7 @@ pub fn sql_to_rel(catalog: &Catalog) -> SqlToRel<'_, Catalog> {
 /// # Errors
 /// DataFusion's, as they are.
 pub fn plan_query(catalog: &Catalog, query: &Query) -> PlanResult<LogicalPlan> {
-    sql_to_rel(catalog).sql_statement_to_plan(Statement::Query(Box::new(with_names(query))))
+    sql_to_rel(catalog).sql_statement_to_plan(Statement::Query(Box::new(with_units(with_names(query)))))
 }
 
 /// Types are made to agree: casts are written into the plan.

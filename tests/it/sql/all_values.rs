@@ -298,3 +298,48 @@ INSERT INTO out SELECT k, median(n) OVER (ORDER BY ts) FROM t;",
           next: there are row_number, rank, dense_rank, lag, first_value, last_value, and the aggregates that keep no values
     "#]].assert_eq(&(over + "\n"));
 }
+
+#[test]
+fn the_value_of_the_greatest_and_of_the_least_row() {
+    let row = |id: u8, page: &str, ms: &str| {
+        format!("pages 0 | {{\"id\":{id}}} | {{\"id\":{id},\"page\":{page},\"ms\":{ms}}}\n")
+    };
+    let batches = row(1, "\"tea\"", "5")
+        + &row(2, "\"sea\"", "9")
+        + &row(3, "\"bay\"", "null")
+        + "---\n"
+        + &row(2, "\"sea\"", "1")
+        + "---\n"
+        + "pages 0 | {\"id\":1} | -\n"
+        + "---\n"
+        + "pages 0 | {\"id\":2} | -\n";
+    every_way(
+        "CREATE TABLE seen (most STRING, least STRING, most_of_some STRING) WITH ('connector' = 'print');
+         INSERT INTO seen SELECT max_by(page, ms), min_by(page, ms), max_by(page, ms) FILTER (WHERE ms < 9) FROM pages;",
+        &batches,
+        &expect![[r#"
+            console | +I[sea, tea, tea]
+            ---
+            console | +U[tea, sea, tea]
+            console | -U[sea, tea, tea]
+            ---
+            console | +U[sea, sea, sea]
+            console | -U[tea, sea, tea]
+            ---
+            console | +U[null, null, null]
+            console | -U[sea, sea, sea]
+        "#]],
+    );
+}
+
+#[test]
+fn a_value_and_its_conversion_are_two_aggregates() {
+    every_way(
+        "CREATE TABLE seen (whole BIGINT, broken DOUBLE, half DOUBLE, n BIGINT, texts BIGINT) WITH ('connector' = 'print');
+         INSERT INTO seen SELECT sum(ms), sum(CAST(ms AS DOUBLE)), sum(CAST(ms AS DOUBLE) / 2), count(TRY_CAST(page AS BIGINT)), count(page) FROM visits;",
+        &visits(&[visit("ann", "\"7\"", "4", 3), visit("ann", "\"tea\"", "5", 12)]),
+        &expect![[r#"
+            console | +I[9, 9.0, 4.5, 1, 2]
+        "#]],
+    );
+}

@@ -16,7 +16,8 @@ use tidegate::{
         DataFrame, QueryProgressEvent, QueryStartedEvent, QueryTerminatedEvent, StreamSession,
         StreamingQueryListener, Trigger,
         functions::{
-            col, count, count_distinct, explode, expr, lit, lower, session_window, split, sum, when, window,
+            col, count, count_distinct, explode, expr, length, lit, lower, session_window, split, sum, when,
+            window,
         },
     },
     testing::Driver,
@@ -581,4 +582,44 @@ fn rows_are_written_to_tables_that_were_declared_by_name() {
     let query = counts.write_stream().format("memory").query_name("read-back").trigger(Trigger::AvailableNow);
     query.start().unwrap().await_termination().unwrap();
     assert_eq!(counted(&spark.memory("read-back").unwrap()), map(&[("sea", 2), ("tide", 1)]));
+}
+
+#[test]
+fn columns_without_a_name_are_called_as_in_spark() {
+    let spark = session("names of columns");
+    let lines = lines(&spark);
+    let named = lines.select([
+        col("line").cast("INT"),
+        col("line").cast("INT") + 1,
+        lower("line").cast("STRING"),
+        col("line").eq("x").and(col("line").is_not_null()),
+        -length("line"),
+        when(col("line").eq("x"), 1).otherwise(lit(2)),
+        col("line").cast("BIGINT"),
+    ]);
+    let names = [
+        "line",
+        "(CAST(line AS INT) + 1)",
+        "CAST(lower(line) AS STRING)",
+        "((line = x) AND (line IS NOT NULL))",
+        "negative(length(line))",
+        "CASE WHEN (line = x) THEN 1 ELSE 2 END",
+        "line0",
+    ];
+    assert_eq!(named.unwrap().columns(), names);
+    assert_eq!(
+        lines.select_expr(["*", "CAST(line AS INT)"]).unwrap().columns(),
+        ["line", "CAST(line AS INT)"]
+    );
+    let sums = lines.group_by([col("line").cast("INT")]).agg([
+        count("*"),
+        sum(length("line")),
+        count_distinct("line"),
+    ]);
+    assert_eq!(sums.unwrap().columns(), ["line", "count(1)", "sum(length(line))", "count(DISTINCT line)"]);
+    lines.create_or_replace_temp_view("said").unwrap();
+    let queried = spark.sql(
+        "SELECT CAST(said.line AS INT), 'x', upper(said.line) FROM said GROUP BY line HAVING max(line) > '0'",
+    );
+    assert_eq!(queried.unwrap().columns(), ["line", "x", "upper(line)"]);
 }

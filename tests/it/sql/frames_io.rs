@@ -157,6 +157,37 @@ fn a_query_has_a_log_of_its_own_where_the_session_has_none() {
 }
 
 #[test]
+fn a_query_whose_rows_stay_in_the_process_needs_no_checkpoint_location() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = format!("embedded:{}", dir.path().join("log").display());
+    let spark = session("frames meanwhile");
+    spark
+        .sql(
+            "CREATE TABLE ticks (n BIGINT) WITH ('connector' = 'datagen', 'rows-per-second' = '1000', 'number-of-rows' = '5',
+             'fields.n.kind' = 'sequence', 'fields.n.start' = '1')",
+        )
+        .unwrap();
+    let texts = spark.table("ticks").unwrap().select([col("n").cast("STRING").alias("value")]).unwrap();
+    let writer = texts.write_stream().format("kafka").option("kafka.bootstrap.servers", &log);
+    let writer = writer.option("topic", "ticks").query_name("write").trigger(Trigger::AvailableNow);
+    writer.start().unwrap().await_termination().unwrap();
+    let reader = spark.read_stream().format("kafka").option("kafka.bootstrap.servers", &log);
+    let read = reader.option("subscribe", "ticks").option("startingOffsets", "earliest").load().unwrap();
+    let counts = read.group_by(["value"]).count().unwrap();
+    let writer = counts.write_stream().format("memory").query_name("counts").output_mode("complete");
+    let query = writer.start().unwrap();
+    until(|| rows(&spark.memory("counts").unwrap()) == 5);
+    query.stop().unwrap();
+    let writer =
+        counts.write_stream().format("kafka").option("topic", "counts").option("value.format", "json");
+    let told = writer.query_name("kept").output_mode("update").start().unwrap_err().to_string();
+    assert!(
+        told.contains("frames_io.rs") && told.contains("option(\"checkpointLocation\", \"dir\")"),
+        "{told}"
+    );
+}
+
+#[test]
 fn a_session_that_has_ended_is_made_anew() {
     let spark = session("frames anew");
     spark

@@ -217,6 +217,10 @@ class Column:
         """As another type."""
         return Column(self._column.cast(_words_of(dataType)))
 
+    def try_cast(self, dataType: Union[DataType, str]) -> "Column":
+        """As another type; None for what cannot be converted."""
+        return Column(self._column.try_cast(_words_of(dataType)))
+
     def astype(self, dataType: Union[DataType, str]) -> "Column":
         """As another type."""
         return self.cast(dataType)

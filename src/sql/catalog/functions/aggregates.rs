@@ -3,6 +3,7 @@
 //! Owns their names and types. Knows no state: none of them computes anything here. Invariant: a call stays what it is, as what is kept in
 //! state must not change with the optimizer.
 
+use super::calls::{MAX_BY, MIN_BY};
 use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion_common::{Result as PlanResult, ScalarValue, not_impl_err};
 use datafusion_expr::{
@@ -30,6 +31,8 @@ pub fn functions() -> Vec<AggregateUDF> {
         AggregateUDF::from(OfValues::new("percentile_disc", &[2, 3])),
         AggregateUDF::from(OfValues::new("collect_list", &[1])),
         AggregateUDF::from(OfValues::new("collect_set", &[1])),
+        AggregateUDF::from(OfValues::new(MAX_BY, &[2])),
+        AggregateUDF::from(OfValues::new(MIN_BY, &[2])),
     ]
 }
 

@@ -1,4 +1,4 @@
-//! `YEAR(ts)`, `HOUR(ts)` and so on, and `IF(..)`: other ways to write what DataFusion has.
+//! `YEAR(ts)`, `HOUR(ts)` and so on, `IF(..)` and `ELEMENT_AT(..)`: other ways to write what DataFusion has.
 //!
 //! Owns what they are planned as. Knows no value. Invariant: nothing of them is left when a plan is lowered.
 
@@ -11,6 +11,8 @@ use datafusion_expr::{
     simplify::{ExprSimplifyResult, SimplifyContext},
     type_coercion::binary::comparison_coercion,
 };
+use datafusion_functions_nested::{extract::array_element_udf, map_extract::map_extract_udf};
+use std::sync::Arc;
 
 /// The name of each, the part of `date_part` that it is, and what is added to it.
 const PARTS: [(&str, &[&str], &str, i32); 10] = [
@@ -36,6 +38,7 @@ pub fn functions() -> Vec<ScalarUDF> {
         all.push(ScalarUDF::from(PartOfTime { name, aliases, part, plus, signature }));
     }
     all.push(ScalarUDF::from(If { signature: Signature::user_defined(Volatility::Immutable) }));
+    all.push(ScalarUDF::from(ElementAt { signature: Signature::user_defined(Volatility::Immutable) }));
     all
 }
 
@@ -133,4 +136,65 @@ impl ScalarUDFImpl for If {
     fn invoke_with_args(&self, _: ScalarFunctionArgs) -> PlanResult<ColumnarValue> {
         exec_err!("`if` was not planned as CASE; this is a bug in the plan")
     }
+}
+
+/// An element of a list, from 1 on, or the value of a key of a map, as in Spark.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct ElementAt {
+    signature: Signature,
+}
+
+impl ElementAt {
+    /// The type of a key of a map, or of a position, and that of what is there.
+    fn types(of: &DataType) -> PlanResult<(DataType, DataType)> {
+        match of {
+            DataType::List(item) => Ok((DataType::Int64, item.data_type().clone())),
+            DataType::Map(entries, _) => match entries.data_type() {
+                DataType::Struct(fields) if fields.len() == 2 => {
+                    Ok((fields[0].data_type().clone(), fields[1].data_type().clone()))
+                }
+                other => plan_err!("a map has entries of {other}"),
+            },
+            _ => plan_err!("`element_at` is called as element_at(ARRAY, position) or element_at(MAP, key)"),
+        }
+    }
+}
+
+impl ScalarUDFImpl for ElementAt {
+    fn name(&self) -> &'static str {
+        "element_at"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, given: &[DataType]) -> PlanResult<DataType> {
+        Ok(ElementAt::types(given.first().unwrap_or(&DataType::Null))?.1)
+    }
+
+    fn coerce_types(&self, given: &[DataType]) -> PlanResult<Vec<DataType>> {
+        match given {
+            [of, _] => Ok(vec![of.clone(), ElementAt::types(of)?.0]),
+            _ => plan_err!("`element_at` takes a list and a position, or a map and a key"),
+        }
+    }
+
+    fn simplify(&self, arguments: Vec<Expr>, context: &SimplifyContext) -> PlanResult<ExprSimplifyResult> {
+        let arguments = match arguments.first() {
+            Some(of) if matches!(context.get_data_type(of)?, DataType::Map(..)) => {
+                vec![call(map_extract_udf(), arguments), lit(1_i64)]
+            }
+            _ => arguments,
+        };
+        Ok(ExprSimplifyResult::Simplified(call(array_element_udf(), arguments)))
+    }
+
+    fn invoke_with_args(&self, _: ScalarFunctionArgs) -> PlanResult<ColumnarValue> {
+        exec_err!("`element_at` was not planned as array_element; this is a bug in the plan")
+    }
+}
+
+fn call(function: Arc<ScalarUDF>, arguments: Vec<Expr>) -> Expr {
+    Expr::ScalarFunction(ScalarFunction::new_udf(function, arguments))
 }

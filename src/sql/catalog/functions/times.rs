@@ -53,7 +53,8 @@ pub fn unix_timestamp_of(arguments: &[ArrayRef]) -> PlanResult<ArrayRef> {
     Ok(Arc::new(numbers))
 }
 
-fn times(column: &ArrayRef) -> impl Iterator<Item = Option<NaiveDateTime>> {
+/// The times of a column of microseconds.
+pub fn times(column: &ArrayRef) -> impl Iterator<Item = Option<NaiveDateTime>> {
     let times = column.as_primitive::<TimestampMicrosecondType>();
     times.iter().map(|us| Some(DateTime::from_timestamp_micros(us?)?.naive_utc()))
 }

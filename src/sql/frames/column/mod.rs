@@ -92,15 +92,15 @@ impl Column {
         }
     }
 
-    /// What it is called where it stands in a list.
-    pub(super) fn name(&self) -> String {
+    /// What it is called: by the name given to it, or as the column that it is.
+    pub(super) fn name(&self) -> Option<&str> {
         match &self.item {
-            SelectItem::ExprWithAlias { alias, .. } => alias.value.clone(),
-            SelectItem::UnnamedExpr(Expr::Identifier(name)) => name.value.clone(),
+            SelectItem::ExprWithAlias { alias, .. } => Some(&alias.value),
+            SelectItem::UnnamedExpr(Expr::Identifier(name)) => Some(&name.value),
             SelectItem::UnnamedExpr(Expr::CompoundIdentifier(parts)) => {
-                parts.last().map_or_else(String::new, |part| part.value.clone())
+                parts.last().map(|part| part.value.as_str())
             }
-            other => tree::text_of(other),
+            _ => None,
         }
     }
 

@@ -3,7 +3,7 @@
 //! Owns `group_by` and what is computed of groups. Knows no state. Invariant: the columns of the result are the keys, in order, then what is
 //! computed.
 
-use super::{DataFrame, item, time::WindowKey};
+use super::{DataFrame, time::WindowKey};
 use crate::sql::walk::each_expr;
 use crate::{
     error::Result,
@@ -35,7 +35,7 @@ impl DataFrame {
     /// let sales = spark.table("sales")?;
     /// assert_eq!(sales.group_by(["item"]).count()?.columns(), ["item", "count"]);
     /// let some = sales.group_by(["item"]).agg([avg("price"), max("price").alias("greatest"), count("*")])?;
-    /// assert_eq!(some.columns(), ["item", "avg(price)", "greatest", "count(*)"]);
+    /// assert_eq!(some.columns(), ["item", "avg(price)", "greatest", "count(1)"]);
     /// # Ok::<(), tidegate::Error>(())
     /// ```
     #[track_caller]
@@ -120,7 +120,7 @@ impl GroupedData {
             items.push(if is_session { key.alias("session_window") } else { key.clone() });
         }
         items.extend(columns.iter().cloned());
-        let columns = items.iter().map(item).collect();
+        let columns = items.into_iter().map(|column| column.item).collect();
         frame.then(Parts { columns, group_by, ..frame.parts() }.query(), at)
     }
 

@@ -219,16 +219,6 @@ impl DataFrame {
     }
 }
 
-/// A column as an item of a list. What has no name is called as it is written.
-fn item(column: &Column) -> SelectItem {
-    match &column.item {
-        SelectItem::UnnamedExpr(expr) if !is_plain(expr) => {
-            SelectItem::ExprWithAlias { expr: expr.clone(), alias: super::column::ident(&column.name()) }
-        }
-        other => other.clone(),
-    }
-}
-
 fn is_plain(expr: &Expr) -> bool {
     matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_))
 }

@@ -2,7 +2,7 @@
 //!
 //! Owns the methods. Knows no operator. Invariant: columns keep their order unless a method is about it.
 
-use super::{DataFrame, is_plain, item};
+use super::{DataFrame, is_plain};
 use crate::{
     error::Result,
     sql::frames::{
@@ -35,7 +35,11 @@ impl DataFrame {
     pub fn select<C: ColumnOrName>(&self, columns: impl IntoIterator<Item = C>) -> Result<DataFrame> {
         let at = Location::caller();
         let columns = self.columns_given(columns, at)?;
-        self.then(Parts { columns: columns.iter().map(item).collect(), ..self.parts() }.query(), at)
+        self.then(
+            Parts { columns: columns.into_iter().map(|column| column.item).collect(), ..self.parts() }
+                .query(),
+            at,
+        )
     }
 
     /// These columns, each a text of SQL, such as `price * 2 AS double`.

@@ -103,36 +103,36 @@ pub fn var_pop(column: impl ColumnOrName) -> Column {
 ///
 /// ```
 /// use tidegate::sql::functions::{first, first_ignoring_nulls};
-/// assert_eq!(first("price").to_string(), "first_value(price)");
-/// assert_eq!(first_ignoring_nulls("price").to_string(), "first_value(price) IGNORE NULLS");
+/// assert_eq!(first("price").to_string(), "first(price)");
+/// assert_eq!(first_ignoring_nulls("price").to_string(), "first(price) IGNORE NULLS");
 /// ```
 #[must_use]
 pub fn first(column: impl ColumnOrName) -> Column {
-    scalar("first_value", [column.into_column()])
+    scalar("first", [column.into_column()])
 }
 
 /// As [`first`], of the rows in which it has a value.
 #[must_use]
 pub fn first_ignoring_nulls(column: impl ColumnOrName) -> Column {
-    ignoring_nulls("first_value", &column.into_column())
+    ignoring_nulls("first", &column.into_column())
 }
 
 /// The value of the last row: that came last, or over rows that change the greatest value. For an order: `expr("last_value(x ORDER BY t)")`.
 ///
 /// ```
 /// use tidegate::sql::functions::{last, last_ignoring_nulls};
-/// assert_eq!(last("price").to_string(), "last_value(price)");
-/// assert_eq!(last_ignoring_nulls("price").to_string(), "last_value(price) IGNORE NULLS");
+/// assert_eq!(last("price").to_string(), "last(price)");
+/// assert_eq!(last_ignoring_nulls("price").to_string(), "last(price) IGNORE NULLS");
 /// ```
 #[must_use]
 pub fn last(column: impl ColumnOrName) -> Column {
-    scalar("last_value", [column.into_column()])
+    scalar("last", [column.into_column()])
 }
 
 /// As [`last`], of the rows in which it has a value.
 #[must_use]
 pub fn last_ignoring_nulls(column: impl ColumnOrName) -> Column {
-    ignoring_nulls("last_value", &column.into_column())
+    ignoring_nulls("last", &column.into_column())
 }
 
 /// A value that is not NULL.
@@ -149,6 +149,24 @@ fn ignoring_nulls(name: &str, column: &Column) -> Column {
     let call = function(name, [FunctionArgExpr::Expr(column.expr())], false);
     let call = Function { null_treatment: Some(NullTreatment::IgnoreNulls), ..call };
     Column::of(Expr::Function(call)).with_mistakes([column])
+}
+
+/// The value in the row where another one is the greatest; rows where that one is NULL do not count.
+///
+/// ```
+/// use tidegate::sql::functions::{max_by, min_by};
+/// assert_eq!(max_by("item", "price").to_string(), "max_by(item, price)");
+/// assert_eq!(min_by("item", "price").to_string(), "min_by(item, price)");
+/// ```
+#[must_use]
+pub fn max_by(column: impl ColumnOrName, by: impl ColumnOrName) -> Column {
+    scalar("max_by", [column.into_column(), by.into_column()])
+}
+
+/// The value in the row where another one is the least; rows where that one is NULL do not count.
+#[must_use]
+pub fn min_by(column: impl ColumnOrName, by: impl ColumnOrName) -> Column {
+    scalar("min_by", [column.into_column(), by.into_column()])
 }
 
 /// About how many different values there are.

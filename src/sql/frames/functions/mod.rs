@@ -19,8 +19,9 @@ mod times;
 
 pub use aggregates::{
     any_value, approx_count_distinct, array_agg, avg, bool_and, bool_or, collect_list, collect_set, count,
-    count_distinct, first, first_ignoring_nulls, last, last_ignoring_nulls, max, mean, median, min,
-    percentile, percentile_approx, stddev, stddev_pop, string_agg, sum, sum_distinct, var_pop, variance,
+    count_distinct, first, first_ignoring_nulls, last, last_ignoring_nulls, max, max_by, mean, median, min,
+    min_by, percentile, percentile_approx, stddev, stddev_pop, string_agg, sum, sum_distinct, var_pop,
+    variance,
 };
 pub use nested::{
     array, array_contains, array_distinct, array_join, explode, get_json_object, map_keys, map_values, size,

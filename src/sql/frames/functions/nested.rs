@@ -65,10 +65,13 @@ pub fn array<C: ColumnOrName>(columns: impl IntoIterator<Item = C>) -> Column {
     scalar("make_array", columns.into_iter().map(C::into_column).collect::<Vec<_>>())
 }
 
-/// A row of these columns, with their names.
+/// A row of these columns, with their names; those without one are called by their place, `col1`, `col2` and so on.
 #[must_use]
 pub fn struct_<C: ColumnOrName>(columns: impl IntoIterator<Item = C>) -> Column {
     let columns: Vec<Column> = columns.into_iter().map(C::into_column).collect();
-    let named = columns.iter().flat_map(|column| [column.name().as_str().into_operand(), column.clone()]);
+    let named = columns.into_iter().enumerate().flat_map(|(at, column)| {
+        let name = column.name().map_or_else(|| format!("col{}", at + 1), str::to_owned);
+        [name.as_str().into_operand(), column]
+    });
     scalar("named_struct", named.collect::<Vec<_>>())
 }

@@ -1,9 +1,14 @@
 //! Names for columns of a query that have none, or that of another one.
 //!
-//! Owns the rule: a field of a row is called as the field, a second column of one name gets a number, and another expression whose name
-//! is taken is called `EXPR$` and its position. Knows no plan. Invariant: names that the user gave are never changed.
+//! Owns the rule: a field of a row is called as the field, an expression [as it is written](column_name), a second column of one name gets a
+//! number, and another expression whose name is taken is called `EXPR$` and its position. Knows no plan. Invariant: names that the user gave
+//! are never changed.
 
-use crate::sql::{plan::place::name_of, walk::walk_mut};
+use crate::sql::{
+    column_name::{column_name, is_called_as_column, shown},
+    plan::place::name_of,
+    walk::walk_mut,
+};
 use datafusion_sql::sqlparser::ast::{Expr, Ident, Query, Select, SelectItem, TableFactor, VisitorMut};
 use std::{collections::BTreeSet, ops::ControlFlow};
 
@@ -34,6 +39,8 @@ impl VisitorMut for Names {
                 _ => {}
             }
         }
+        // Which names `*` stands for is not known here.
+        let has_wildcard = select.projection.iter().any(is_wildcard);
         let mut seen = BTreeSet::new();
         for (at, item) in select.projection.iter_mut().enumerate() {
             let SelectItem::UnnamedExpr(expr) = item else { continue };
@@ -44,10 +51,14 @@ impl VisitorMut for Names {
                 }
                 Expr::CompoundIdentifier(parts) => compound(parts, &tables, &taken, &mut seen),
                 other => {
-                    let name = inner_name(other);
-                    let is_taken = name.as_ref().is_some_and(|name| taken.contains(name))
-                        || !seen.insert(other.to_string());
-                    is_taken.then(|| format!("EXPR${at}"))
+                    let is_column = is_called_as_column(other);
+                    let name = if is_column && has_wildcard { shown(other) } else { column_name(other) };
+                    let is_taken = taken.contains(&name) || !seen.insert(name.clone());
+                    Some(match is_taken {
+                        true if is_column => numbered(&name, &taken),
+                        true => format!("EXPR${at}"),
+                        false => name,
+                    })
                 }
             };
             if let Some(name) = given {
@@ -87,14 +98,8 @@ fn numbered(name: &str, taken: &BTreeSet<String>) -> String {
     }
 }
 
-/// The column that a conversion is called after.
-fn inner_name(expr: &Expr) -> Option<String> {
-    match expr {
-        Expr::Cast { expr, .. } | Expr::Nested(expr) => inner_name(expr),
-        Expr::Identifier(ident) => Some(name_of(ident)),
-        Expr::CompoundIdentifier(parts) => parts.last().map(name_of),
-        _ => None,
-    }
+fn is_wildcard(item: &SelectItem) -> bool {
+    matches!(item, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..))
 }
 
 /// What the tables in FROM are called.

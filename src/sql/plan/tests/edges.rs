@@ -208,13 +208,13 @@ fn names_of_a_view_that_repeat() {
         &expect![[r#"
             logical plan:
               SubqueryAlias: v
-                Projection: b.channel, b.channel AS channel0, CAST(b.date_time AS Date32) AS EXPR$2, b.date_time, b.url, __common_expr_1 AS lower(b.url), __common_expr_1 AS EXPR$6
+                Projection: b.channel, b.channel AS channel0, CAST(b.date_time AS Date32) AS date_time0, b.date_time, b.url, __common_expr_1 AS lower(url), __common_expr_1 AS EXPR$6
                   Projection: lower(b.url) AS __common_expr_1, b.channel, b.url, b.date_time
                     SubqueryAlias: b
                       TableScan: bid projection=[channel, url, date_time]
 
             stream plan:
-              Calc: channel, channel AS channel0, CAST(date_time AS Date32) AS EXPR$2, date_time, url, __common_expr_1 AS lower(b.url), __common_expr_1 AS EXPR$6
+              Calc: channel, channel AS channel0, CAST(date_time AS Date32) AS date_time0, date_time, url, __common_expr_1 AS lower(url), __common_expr_1 AS EXPR$6
                   rows: only added, event time date_time
                 Calc: lower(url) AS __common_expr_1, channel, url, date_time
                     rows: only added, event time date_time

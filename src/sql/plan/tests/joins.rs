@@ -362,7 +362,7 @@ fn subqueries_become_joins() {
                     Source auction: id, category
                         rows: only added
             Sink seen: channel AS a, url AS b, price AS c (changes)
-              Join seen.join-3: inner, auction = auction where CAST(price AS Float64) > avg(o.price)
+              Join seen.join-3: inner, auction = auction where CAST(price AS Float64) > avg(price)
                   rows: change
                   state: all rows of the first input, by (auction), kept for ever
                   state: one row of the second input per (auction), kept for ever
@@ -371,7 +371,7 @@ fn subqueries_become_joins() {
                     rows: only added
                   Source bid: auction, price, channel, url
                       rows: only added
-                Calc: avg(CAST(price AS Float64)) AS avg(o.price), auction
+                Calc: avg(CAST(price AS Float64)) AS avg(price), auction
                     rows: change, key (auction)
                   Aggregate seen.aggregate: avg(CAST(price AS Float64)) by (auction)
                       rows: change, key (auction)

@@ -186,14 +186,14 @@ fn unions_and_distinct() {
          INSERT INTO words (word) SELECT DISTINCT channel FROM bid;
          INSERT INTO screen SELECT word, sum(n) FROM (SELECT line AS word, 1 AS n FROM lines UNION SELECT url, 2 FROM bid) GROUP BY word;",
         &expect![[r#"
-            Sink words: line AS word, Int64(1) AS n (append)
+            Sink words: line AS word, 1 AS n (append)
               Union
                   rows: only added
-                Calc: line, 1 AS Int64(1)
+                Calc: line, 1
                     rows: only added
                   Source lines: line
                       rows: only added
-                Calc: channel AS line, price AS Int64(1) where price > 3
+                Calc: channel AS line, price AS 1 where price > 3
                     rows: only added
                   Source bid: price, channel, url
                       rows: only added

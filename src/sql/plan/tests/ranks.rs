@@ -225,9 +225,9 @@ fn set_operations() {
                 SubqueryAlias: left
                   Projection: bid.channel, bid.price
                     TableScan: bid projection=[price, channel]
-                Projection: right.channel, CAST(right.price AS Int64) AS price
+                Projection: right.channel, CAST(right.bidder AS Int64) AS bidder
                   SubqueryAlias: right
-                    Projection: bid.channel, CAST(bid.bidder AS Int32) AS price
+                    Projection: bid.channel, CAST(bid.bidder AS Int32) AS bidder
                       TableScan: bid projection=[bidder, channel]
 
             stream plan:
@@ -238,7 +238,7 @@ fn set_operations() {
                     rows: only added
                   Source bid: price, channel, bidder
                       rows: only added
-                Calc: channel, CAST(CAST(bidder AS Int32) AS Int64) AS price
+                Calc: channel, CAST(CAST(bidder AS Int32) AS Int64) AS bidder
                     rows: only added
                   Source bid: price, channel, bidder
                       rows: only added
@@ -271,12 +271,12 @@ fn functions_by_event_time() {
            avg(price) OVER (PARTITION BY channel ORDER BY date_time RANGE BETWEEN INTERVAL '1' HOUR PRECEDING AND CURRENT ROW) FROM bid",
         &expect![[r#"
             logical plan:
-              Projection: bid.channel, lag(bid.price,Int64(2)) PARTITION BY [bid.channel] ORDER BY [bid.date_time ASC NULLS FIRST] RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW, sum(bid.price) FILTER (WHERE bid.auction > Int64(1)) PARTITION BY [bid.channel] ORDER BY [bid.date_time ASC NULLS FIRST] RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW, avg(bid.price) PARTITION BY [bid.channel] ORDER BY [bid.date_time ASC NULLS FIRST] RANGE BETWEEN 1 HOUR PRECEDING AND CURRENT ROW
+              Projection: bid.channel, lag(bid.price,Int64(2)) PARTITION BY [bid.channel] ORDER BY [bid.date_time ASC NULLS FIRST] RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW AS lag(price, 2) OVER (PARTITION BY channel ORDER BY date_time), sum(bid.price) FILTER (WHERE bid.auction > Int64(1)) PARTITION BY [bid.channel] ORDER BY [bid.date_time ASC NULLS FIRST] RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW AS sum(price) FILTER (WHERE (auction > 1)) OVER (PARTITION BY channel ORDER BY date_time), avg(bid.price) PARTITION BY [bid.channel] ORDER BY [bid.date_time ASC NULLS FIRST] RANGE BETWEEN 1 HOUR PRECEDING AND CURRENT ROW AS avg(price) OVER (PARTITION BY channel ORDER BY date_time RANGE BETWEEN INTERVAL '1' HOUR PRECEDING AND CURRENT ROW)
                 WindowAggr: windowExpr=[[lag(bid.price, Int64(2)) PARTITION BY [bid.channel] ORDER BY [bid.date_time ASC NULLS FIRST] RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW, sum(bid.price) FILTER (WHERE bid.auction > Int64(1)) PARTITION BY [bid.channel] ORDER BY [bid.date_time ASC NULLS FIRST] RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW, avg(CAST(bid.price AS Float64)) PARTITION BY [bid.channel] ORDER BY [bid.date_time ASC NULLS FIRST] RANGE BETWEEN IntervalMonthDayNano { months: 0, days: 0, nanoseconds: 3600000000000 } PRECEDING AND CURRENT ROW AS avg(bid.price) PARTITION BY [bid.channel] ORDER BY [bid.date_time ASC NULLS FIRST] RANGE BETWEEN 1 HOUR PRECEDING AND CURRENT ROW]]
                   TableScan: bid projection=[auction, price, channel, date_time]
 
             stream plan:
-              Calc: channel, lag(price) AS lag(bid.price,Int64(2)) PARTITION BY [bid.channel] ORDER BY [bid.date_time ASC NULLS FIRST] RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW, sum(price) FILTER (WHERE auction > 1) AS sum(bid.price) FILTER (WHERE bid.auction > Int64(1)) PARTITION BY [bid.channel] ORDER BY [bid.date_time ASC NULLS FIRST] RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW, avg(CAST(price AS Float64)) AS avg(bid.price) PARTITION BY [bid.channel] ORDER BY [bid.date_time ASC NULLS FIRST] RANGE BETWEEN 1 HOUR PRECEDING AND CURRENT ROW
+              Calc: channel, lag(price) AS lag(price, 2) OVER (PARTITION BY channel ORDER BY date_time), sum(price) FILTER (WHERE auction > 1) AS sum(price) FILTER (WHERE (auction > 1)) OVER (PARTITION BY channel ORDER BY date_time), avg(CAST(price AS Float64)) AS avg(price) OVER (PARTITION BY channel ORDER BY date_time RANGE BETWEEN INTERVAL '1' HOUR PRECEDING AND CURRENT ROW)
                   rows: only added
                 Over query.over: lag(price), sum(price) FILTER (WHERE auction > 1), avg(CAST(price AS Float64)) of each (channel) by date_time
                     rows: only added, event time date_time
@@ -292,25 +292,25 @@ fn functions_by_event_time() {
     check(
         "EXPLAIN SELECT price, ROW_NUMBER() OVER (ORDER BY date_time) FROM bid",
         &expect![[r#"
-        logical plan:
-          Projection: bid.price, row_number() ORDER BY [bid.date_time ASC NULLS FIRST] RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
-            WindowAggr: windowExpr=[[row_number() ORDER BY [bid.date_time ASC NULLS FIRST] RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW]]
-              TableScan: bid projection=[price, date_time]
+            logical plan:
+              Projection: bid.price, row_number() ORDER BY [bid.date_time ASC NULLS FIRST] RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW AS row_number() OVER (ORDER BY date_time)
+                WindowAggr: windowExpr=[[row_number() ORDER BY [bid.date_time ASC NULLS FIRST] RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW]]
+                  TableScan: bid projection=[price, date_time]
 
-        stream plan:
-          Calc: price, row_number() AS row_number() ORDER BY [bid.date_time ASC NULLS FIRST] RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
-              rows: only added
-            Over query.over: row_number() by date_time
-                rows: only added, event time date_time
-                a row leaves when the watermark has passed it
-                state: one row, kept for ever; rows that wait for the watermark
-                one partition does all of this
-              Calc: price, date_time
-                  rows: only added, event time date_time
-                Source bid: price, date_time
+            stream plan:
+              Calc: price, row_number() AS row_number() OVER (ORDER BY date_time)
+                  rows: only added
+                Over query.over: row_number() by date_time
                     rows: only added, event time date_time
-                    watermark: date_time - 4 s, of the slowest partition
-    "#]],
+                    a row leaves when the watermark has passed it
+                    state: one row, kept for ever; rows that wait for the watermark
+                    one partition does all of this
+                  Calc: price, date_time
+                      rows: only added, event time date_time
+                    Source bid: price, date_time
+                        rows: only added, event time date_time
+                        watermark: date_time - 4 s, of the slowest partition
+        "#]],
     );
 }
 

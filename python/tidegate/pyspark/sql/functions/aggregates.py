@@ -192,3 +192,13 @@ def percentile_approx(col: ColumnOrName, percentage: Any, accuracy: Any = 10000)
 def approx_percentile(col: ColumnOrName, percentage: Any, accuracy: Any = 10000) -> Column:
     """The same as :func:`percentile_approx`."""
     return percentile_approx(col, percentage, accuracy)
+
+
+def max_by(col: ColumnOrName, ord: ColumnOrName) -> Column:
+    """The value in the row where the other one is the greatest."""
+    return _function("max_by", col, ord)
+
+
+def min_by(col: ColumnOrName, ord: ColumnOrName) -> Column:
+    """The value in the row where the other one is the least."""
+    return _function("min_by", col, ord)

@@ -34,3 +34,8 @@ def nvl2(col1: ColumnOrName, col2: ColumnOrName, col3: ColumnOrName) -> Column:
 def nullif(col1: ColumnOrName, col2: ColumnOrName) -> Column:
     """NULL where both are equal, else the first."""
     return _sql("nullif", _column(col1), _column(col2))
+
+
+def equal_null(col1: ColumnOrName, col2: ColumnOrName) -> Column:
+    """Whether both are equal, or both NULL."""
+    return _of(col1).eqNullSafe(_of(col2))

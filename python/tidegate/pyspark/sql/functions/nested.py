@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any, Optional, Union
 
+from tidegate._missing import missing
 from tidegate.pyspark.sql.column import Column
 from tidegate.pyspark.sql.functions._call import ColumnOrName, _column, _of, _function, _sql, _flat
 
 
 def explode(col: ColumnOrName) -> Column:
     """A row for each element of a list."""
-    return _function("explode", col).alias("col")
+    return _function("explode", col)
 
 
 def size(col: ColumnOrName) -> Column:
@@ -146,3 +147,28 @@ def struct(*cols: ColumnOrName) -> Column:
 def get_json_object(col: ColumnOrName, path: str) -> Column:
     """What a text of JSON has at a path such as ``$.a.b``, as a text."""
     return _function("get_json_object", col, path)
+
+
+def create_map(*cols: ColumnOrName) -> Column:
+    """A map of keys and values, which take turns."""
+    flat = _flat(cols)
+    return _sql("map", _function("array", *flat[::2]), _function("array", *flat[1::2]))
+
+
+def element_at(col: ColumnOrName, extraction: Any) -> Column:
+    """An element of a list, from 1 on, or from its end with a negative number; or the value of a key of a map."""
+    return _sql("element_at", _column(col), extraction)
+
+
+def slice(x: ColumnOrName, start: Union[ColumnOrName, int], length: Union[ColumnOrName, int]) -> Column:
+    """Some elements of a list, from one on, which is counted from 1."""
+    first = _of(start) if isinstance(start, (str, Column)) else start
+    count = _of(length) if isinstance(length, (str, Column)) else length
+    return _sql("array_slice", _column(x), first, first + count - 1)
+
+
+def array_sort(col: ColumnOrName, comparator: Any = None) -> Column:
+    """The elements of a list in order, NULL last."""
+    if comparator is not None:
+        missing("functions.array_sort with a function", "use `udf`, or `array_sort` of rows whose first field is what is compared")
+    return _sql("array_sort", _column(col), "ASC", "NULLS LAST")

@@ -218,3 +218,25 @@ def negate(col: ColumnOrName) -> Column:
 def positive(col: ColumnOrName) -> Column:
     """As it is."""
     return _of(col)
+
+
+def log1p(col: ColumnOrName) -> Column:
+    """The natural logarithm of one more."""
+    return _function("ln", _of(col) + 1)
+
+
+def expm1(col: ColumnOrName) -> Column:
+    """e to the power of it, less one."""
+    return _function("exp", col) - 1
+
+
+def hypot(col1: Union[ColumnOrName, float], col2: Union[ColumnOrName, float]) -> Column:
+    """The square root of the sum of both squares."""
+    squares = [_sql("pow", _column(col), 2.0) for col in (col1, col2)]
+    return _function("sqrt", squares[0] + squares[1])
+
+
+def pmod(dividend: Union[ColumnOrName, float], divisor: Union[ColumnOrName, float]) -> Column:
+    """What is left of a division, never below 0."""
+    rest = _sql("mod", _column(dividend), _column(divisor))
+    return _sql("mod", rest + _column(divisor), _column(divisor))

@@ -6,7 +6,7 @@ from typing import Optional, Union
 
 from tidegate._missing import missing
 from tidegate.pyspark.sql.column import Column
-from tidegate.pyspark.sql.functions._call import ColumnOrName, _column, _function, _sql
+from tidegate.pyspark.sql.functions._call import ColumnOrName, _column, _function, _of, _sql
 
 
 def _unix(timestamp: Optional[ColumnOrName], format: Optional[str]) -> Column:
@@ -149,3 +149,61 @@ def window(timeColumn: ColumnOrName, windowDuration: str, slideDuration: Optiona
 def session_window(timeColumn: ColumnOrName, gapDuration: Union[Column, str]) -> Column:
     """Windows of event time that end when no row has come for so long."""
     return _session(timeColumn, gapDuration)
+
+
+def date_add(start: ColumnOrName, days: Union[ColumnOrName, int]) -> Column:
+    """A date some days later."""
+    return _sql("date_add", _column(start), _column(days))
+
+
+def dateadd(start: ColumnOrName, days: Union[ColumnOrName, int]) -> Column:
+    """A date some days later."""
+    return date_add(start, days)
+
+
+def date_sub(start: ColumnOrName, days: Union[ColumnOrName, int]) -> Column:
+    """A date some days earlier."""
+    return _sql("date_sub", _column(start), _column(days))
+
+
+def datediff(end: ColumnOrName, start: ColumnOrName) -> Column:
+    """The days from the second date to the first one."""
+    return _sql("datediff", _column(end), _column(start))
+
+
+def date_diff(end: ColumnOrName, start: ColumnOrName) -> Column:
+    """The days from the second date to the first one."""
+    return datediff(end, start)
+
+
+def add_months(start: ColumnOrName, months: Union[ColumnOrName, int]) -> Column:
+    """A date some months later; in a month that is too short, its last day."""
+    return _sql("add_months", _column(start), _column(months))
+
+
+def months_between(date1: ColumnOrName, date2: ColumnOrName, roundOff: bool = True) -> Column:
+    """The months from the second time to the first one, of 31 days each, with 8 digits."""
+    if roundOff is not True:
+        missing("functions.months_between that is not rounded", "leave roundOff out")
+    return _sql("months_between", _column(date1), _column(date2))
+
+
+def last_day(date: ColumnOrName) -> Column:
+    """The last day of the month of a date."""
+    return _sql("last_day", _column(date))
+
+
+def next_day(date: ColumnOrName, dayOfWeek: str) -> Column:
+    """The first date after a date that is this day of the week, such as ``Mon``."""
+    return _sql("next_day", _column(date), dayOfWeek)
+
+
+def weekday(col: ColumnOrName) -> Column:
+    """The day of the week; Monday is 0."""
+    return _sql("weekday", _column(col))
+
+
+def trunc(date: ColumnOrName, format: str) -> Column:
+    """The first day of the year, quarter, month or week of a date."""
+    unit = {"yyyy": "year", "yy": "year", "mon": "month", "mm": "month"}.get(format.lower(), format.lower())
+    return _sql("date_trunc", unit, _of(date).cast("date")).cast("date")
