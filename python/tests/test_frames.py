@@ -11,7 +11,7 @@ import uuid
 from contextlib import redirect_stdout
 
 from tidegate.pyspark.errors import AnalysisException
-from tidegate.pyspark.sql import Row, SparkSession
+from tidegate.pyspark.sql import Row, SparkSession, Window
 from tidegate.pyspark.sql import functions as F
 from tidegate.pyspark.sql import types as T
 
@@ -220,7 +220,7 @@ class Frames(unittest.TestCase):
             }
         )
         aggregates = set("sum sumDistinct sum_distinct avg mean max min std stddev stddev_pop stddev_samp var_pop var_samp variance count count_distinct countDistinct bool_and every bool_or some count_if any_value approx_percentile array_agg collect_list collect_set first first_value last last_value max_by median min_by percentile percentile_approx".split())
-        elsewhere = {"window", "session_window", "broadcast", "udf", "call_udf", "pandas_udf", "PandasUDFType"}
+        elsewhere = {"window", "session_window", "broadcast", "udf", "call_udf", "pandas_udf", "PandasUDFType", "row_number", "rank", "dense_rank", "lag"}
         wrong = []
         for name in F.__all__:
             if name in elsewhere:
@@ -276,6 +276,16 @@ class Frames(unittest.TestCase):
         rows = self.computed(lambda df: df.select(*(expected[name][0].alias(name) for name in names)), [row], schema).collect()
         self.assertEqual(len(rows), 1)
         self.assertEqual(rows[0].asDict(), {name: value for name, (_, value) in expected.items()})
+
+    def test_the_first_rows_of_groups_are_kept(self):
+        best = Window.partitionBy("shop").orderBy(F.desc("cents"))
+        sales = self.spark.createDataFrame([("quay", 5), ("quay", 9), ("mill", 1), ("quay", 7)], "shop STRING, cents INT")
+        kept = sales.withColumn("place", F.row_number().over(best)).filter("place <= 2")
+        self.assertEqual(sorted(kept.collect()), [Row(shop="mill", cents=1, place=1), Row(shop="quay", cents=7, place=2), Row(shop="quay", cents=9, place=1)])
+        self.assertEqual(repr(F.sum("n").over(Window.orderBy("at").rowsBetween(-2, 0))), "Column<'sum(n) OVER (ORDER BY at ROWS BETWEEN 2 PRECEDING AND CURRENT ROW)'>")
+        self.assertEqual(repr(F.lag("n").over(Window.orderBy("at").rangeBetween(Window.unboundedPreceding, 0))), "Column<'lag(n, 1) OVER (ORDER BY at RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)'>")
+        with self.assertRaisesRegex(AnalysisException, "`n` is no function"):
+            self.sales.select(F.col("n").over(best))
 
     def test_explode_makes_rows(self):
         rows = self.computed(lambda df: df.select("n", F.explode("list")), ['{"n":1,"list":["a","b"]}', '{"n":2,"list":[]}'], "n INT, list ARRAY<STRING>")

@@ -106,18 +106,17 @@ fn binary(left: &Expr, op: &BinaryOperator, right: &Expr) -> String {
 }
 
 fn case(operand: Option<&Expr>, conditions: &[CaseWhen], otherwise: Option<&Expr>) -> String {
-    let mut text = "CASE".to_owned();
+    let mut parts = vec!["CASE".to_owned()];
     for CaseWhen { condition, result } in conditions {
         let condition = match operand {
             Some(operand) => format!("({} = {})", shown(operand), shown(condition)),
             None => shown(condition),
         };
-        text += &format!(" WHEN {condition} THEN {}", shown(result));
+        parts.push(format!("WHEN {condition} THEN {}", shown(result)));
     }
-    if let Some(otherwise) = otherwise {
-        text += &format!(" ELSE {}", shown(otherwise));
-    }
-    text + " END"
+    parts.extend(otherwise.map(|otherwise| format!("ELSE {}", shown(otherwise))));
+    parts.push("END".to_owned());
+    parts.join(" ")
 }
 
 fn function_name(call: &Function) -> String {
@@ -152,22 +151,17 @@ fn function(call: &Function) -> String {
     let arguments: Vec<_> = list.args.iter().map(of_each).collect();
     let is_distinct = list.duplicate_treatment == Some(DuplicateTreatment::Distinct);
     let distinct = if is_distinct { "DISTINCT " } else { "" };
-    let clauses: String = list.clauses.iter().map(|clause| format!(" {clause}")).collect();
-    let mut text = format!("{name}({distinct}{}{clauses})", arguments.join(", "));
+    let mut inside = vec![arguments.join(", ")];
+    inside.extend(list.clauses.iter().map(ToString::to_string));
+    let mut parts = vec![format!("{name}({distinct}{})", inside.join(" "))];
     if !call.within_group.is_empty() {
         let order: Vec<_> = call.within_group.iter().map(ToString::to_string).collect();
-        text += &format!(" WITHIN GROUP (ORDER BY {})", order.join(", "));
+        parts.push(format!("WITHIN GROUP (ORDER BY {})", order.join(", ")));
     }
-    if let Some(filter) = &call.filter {
-        text += &format!(" FILTER (WHERE {})", shown(filter));
-    }
-    if let Some(treatment) = &call.null_treatment {
-        text += &format!(" {treatment}");
-    }
-    match &call.over {
-        Some(over) => format!("{text} OVER {over}"),
-        None => text,
-    }
+    parts.extend(call.filter.as_ref().map(|filter| format!("FILTER (WHERE {})", shown(filter))));
+    parts.extend(call.null_treatment.as_ref().map(ToString::to_string));
+    parts.extend(call.over.as_ref().map(|over| format!("OVER {over}")));
+    parts.join(" ")
 }
 
 /// What the methods of a DataFrame's columns make of other functions, as it is called there.

@@ -39,7 +39,7 @@ pub use frames::{
     QueryStartedEvent, QueryTerminatedEvent, RowFunction, RunId, SessionBuilder, SinkProgress,
     SourceProgress, StateOperatorProgress, StreamSession, StreamingQuery, StreamingQueryListener,
     StreamingQueryManager, StreamingQueryProgress, StreamingQueryStatus, Trigger, UdfArgument,
-    UdfRegistration, UdfResult, UserDefinedFunction, functions, parse_schema,
+    UdfRegistration, UdfResult, UserDefinedFunction, Window, WindowSpec, functions, parse_schema,
 };
 pub use schema::{
     Column as TableColumn, ColumnKind, MetadataKey, SqlOption, TableDefinition, WatermarkDefinition,

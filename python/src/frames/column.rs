@@ -10,7 +10,7 @@ use pyo3::{
     prelude::*,
     types::{PyBool, PyBytes, PyFloat, PyInt, PyList, PyString, PyTuple},
 };
-use tidegate::sql::{Column, functions};
+use tidegate::sql::{Column, Window, functions};
 
 /// An expression over columns.
 #[pyclass(frozen, name = "Column", module = "tidegate._tidegate")]
@@ -177,6 +177,24 @@ impl ColumnOfPython {
             "desc nulls first" => column.desc_nulls_first(),
             _ => return Err(PyValueError::new_err(format!("there is no operator `{operator}`"))),
         }))
+    }
+
+    /// The function with the rows that it sees; `between` counts rows, or seconds.
+    fn over(
+        &self,
+        partition_by: Vec<Bound<'_, PyAny>>,
+        order_by: Vec<Bound<'_, PyAny>>,
+        units: &str,
+        between: Option<(i64, i64)>,
+    ) -> PyResult<Self> {
+        let columns = |of: &[Bound<'_, PyAny>]| of.iter().map(column_of).collect::<PyResult<Vec<_>>>();
+        let window = Window::partition_by(columns(&partition_by)?).order_by(columns(&order_by)?);
+        let window = match between {
+            Some((start, end)) if units == "rows" => window.rows_between(start, end),
+            Some((start, end)) => window.range_between(start, end),
+            None => window,
+        };
+        Ok(ColumnOfPython(self.0.over(&window)))
     }
 
     /// Whether it matches a pattern: `like`, `ilike` or `rlike`.

@@ -29,7 +29,7 @@ mod udf;
 mod writer;
 
 pub use batch::{DataFrameReader, DataFrameWriter};
-pub use column::{Column, ColumnOrLiteral, ColumnOrName};
+pub use column::{Column, ColumnOrLiteral, ColumnOrName, Window, WindowSpec};
 pub use frame::{DataFrame, GroupedData, JoinType};
 pub use listener::{QueryProgressEvent, QueryStartedEvent, QueryTerminatedEvent, StreamingQueryListener};
 pub use progress::{

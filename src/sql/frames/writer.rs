@@ -340,20 +340,19 @@ impl DataStreamWriter {
         if let (Some(memory), Some(_)) = (&target.memory, &target.taken) {
             session.0.tables().insert(application.clone(), memory.clone());
         }
-        let query = self.run(context, config, &topology, explained, facts, meanwhile)?;
+        let query = self.run(Engine { context, config, meanwhile }, &topology, explained, facts)?;
         drop(claim);
         Ok(query)
     }
 
     fn run(
         &self,
-        context: StreamingContext,
-        config: Config,
+        engine: Engine,
         topology: &Topology,
         explained: String,
         facts: QueryFacts,
-        meanwhile: Option<TempDir>,
     ) -> Result<StreamingQuery> {
+        let Engine { context, config, meanwhile } = engine;
         let session = &self.frame.session;
         let listeners = session.0.streams.listeners().clone();
         let recorder = Arc::new(Recorder::new(listeners.clone()));
@@ -453,6 +452,13 @@ struct Planned {
     target: Target,
     /// As text.
     plans: String,
+}
+
+/// The engine of a query, and the directory of its state if nobody has said one.
+struct Engine {
+    context: StreamingContext,
+    config: Config,
+    meanwhile: Option<TempDir>,
 }
 
 /// The settings with what the tables of the plan say of the log; both must agree.

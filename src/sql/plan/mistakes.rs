@@ -9,7 +9,7 @@ mod literals;
 pub use literals::check_literals;
 
 use super::{
-    optimize::{plan_query, sql_to_rel},
+    optimize::{plan_query, sql_to_rel, with_units},
     place::{name_of, name_of_function, place_of, place_of_query},
     types::type_name,
 };
@@ -40,14 +40,14 @@ pub fn explain_mistake(catalog: &Catalog, query: &Query, error: &DataFusionError
     }
     let search = Search { catalog };
     search
-        .query(query, &[])
+        .query(&with_units(query.clone()), &[])
         .or_else(|| known_mistake(query, error))
         .unwrap_or_else(|| unknown_mistake(query, error))
 }
 
 /// The mistake of an expression over these columns; `None` if it is right.
 pub fn expr_mistake(catalog: &Catalog, expr: &Expr, schema: &DFSchema) -> Option<SqlError> {
-    Search { catalog }.expr(expr, schema)
+    Search { catalog }.expr(&with_units(expr.clone()), schema)
 }
 
 /// An expression over these columns, with types that agree.
@@ -55,7 +55,8 @@ pub fn expr_mistake(catalog: &Catalog, expr: &Expr, schema: &DFSchema) -> Option
 /// # Errors
 /// DataFusion's, as they are.
 pub fn plan_expr(catalog: &Catalog, expr: &Expr, schema: &DFSchema) -> PlanResult<(PlanExpr, DataType)> {
-    let planned = sql_to_rel(catalog).sql_to_expr(expr.clone(), schema, &mut PlannerContext::new())?;
+    let planned =
+        sql_to_rel(catalog).sql_to_expr(with_units(expr.clone()), schema, &mut PlannerContext::new())?;
     let context = SimplifyContext::builder().with_schema(Arc::new(schema.clone())).build();
     let planned = ExprSimplifier::new(context).coerce(planned, schema)?;
     let data_type = planned.get_type(schema)?;

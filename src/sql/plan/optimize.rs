@@ -46,7 +46,7 @@ use floats::FloatsWithDecimals;
 use names::with_names;
 use sets::SetOperations;
 use std::sync::Arc;
-use units::with_units;
+pub use units::with_units;
 
 /// DataFusion's planner with the settings of this grammar.
 pub fn sql_to_rel(catalog: &Catalog) -> SqlToRel<'_, Catalog> {

@@ -187,3 +187,34 @@ fn wrong_arguments_are_told() {
             |                                     ^^^^^^^^^^^^^^
           next: it is called as unix_timestamp(), unix_timestamp(TIMESTAMP) or unix_timestamp(STRING, STRING)"#]].assert_eq(&all.join("\n"));
 }
+
+#[test]
+fn functions_of_dates_and_of_the_time_between_two() {
+    let given = values(&[
+        "TIMESTAMPADD(DAY, 1, ts)",
+        "TIMESTAMPADD(MONTH, -1, on_day)",
+        "TIMESTAMPDIFF(HOUR, on_day, ts)",
+        "TIMESTAMPDIFF(SECOND, ts, '2026-03-07T15:04:00')",
+        "DATEADD(WEEK, 2, ts)",
+        "DATEDIFF(MINUTE, on_day, ts)",
+        "DATEDIFF('2026-04-01', on_day)",
+        "DATE_ADD(ts, 30)",
+        "DATE_SUB(on_day, 7)",
+        "ADD_MONTHS('2026-01-31', 1)",
+        "LAST_DAY(on_day)",
+        "NEXT_DAY(on_day, 'Mon')",
+        "NEXT_DAY(on_day, 'moonday')",
+        "WEEKDAY(on_day)",
+        "MONTHS_BETWEEN('1997-02-28 10:30:00', '1996-10-30')",
+        "ELEMENT_AT(SPLIT(s, ','), -1)",
+        "ELEMENT_AT(MAP(MAKE_ARRAY(s), MAKE_ARRAY(n)), s)",
+    ]);
+    expect![""].assert_eq(&given.join("\n"));
+    let script = |expression: &str| {
+        format!(
+            "CREATE TABLE t (n BIGINT, ts TIMESTAMP(3)) WITH ('connector' = 'kafka', 'topic' = 'in', 'format' = 'json');\nSELECT {expression} FROM t;"
+        )
+    };
+    expect![""].assert_eq(&mistakes(&script("TIMESTAMPADD(DAY, 1, tss)")));
+    expect![""].assert_eq(&mistakes(&script("TIMESTAMPADD(DAY, 'x', ts)")));
+}

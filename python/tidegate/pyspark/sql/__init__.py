@@ -9,8 +9,9 @@ from tidegate.pyspark.sql.readwriter import DataFrameReader, DataFrameWriter
 from tidegate.pyspark.sql.session import Catalog, SparkSession
 from tidegate.pyspark.sql.types import Row
 from tidegate.pyspark.sql.udf import UDFRegistration
+from tidegate.pyspark.sql.window import Window, WindowSpec
 
-__all__ = ["Catalog", "Column", "DataFrame", "DataFrameReader", "DataFrameWriter", "GroupedData", "Row", "SparkSession", "UDFRegistration"]
+__all__ = ["Catalog", "Column", "DataFrame", "DataFrameReader", "DataFrameWriter", "GroupedData", "Row", "SparkSession", "UDFRegistration", "Window", "WindowSpec"]
 
 _NULLS = "use `select` with `coalesce`"
 _WHOLE = "use `foreachBatch` with `toPandas()`"
@@ -25,8 +26,6 @@ MISSING: Dict[str, str] = {
     "PandasCogroupedOps": "use `join`",
     "SQLContext": "use `SparkSession`",
     "UDTFRegistration": "there are no functions of Python that make rows: use `explode` of what a `udf` gives, or `DStream.flatMap`",
-    "Window": "write OVER in `spark.sql(..)`: docs/sql.md says which windows there are",
-    "WindowSpec": "write OVER in `spark.sql(..)`: docs/sql.md says which windows there are",
 }
 
 

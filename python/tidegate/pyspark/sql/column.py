@@ -16,7 +16,6 @@ MISSING: Dict[str, str] = {
     "bitwiseOR": "use `expr('a | b')`",
     "bitwiseXOR": "use `expr('a ^ b')`",
     "dropFields": "make the row anew: `struct(col('a.b'), ..)`",
-    "over": "write OVER in `spark.sql(..)`: docs/sql.md says which windows there are",
     "withField": "make the row anew: `struct(col('a.b'), ..)`",
 }
 
@@ -216,6 +215,10 @@ class Column:
     def cast(self, dataType: Union[DataType, str]) -> "Column":
         """As another type."""
         return Column(self._column.cast(_words_of(dataType)))
+
+    def over(self, window: Any) -> "Column":
+        """The function with the rows that it sees: see :class:`tidegate.pyspark.sql.window.Window`."""
+        return Column(self._column.over(window._partition_by, window._order_by, window._units, window._between))
 
     def try_cast(self, dataType: Union[DataType, str]) -> "Column":
         """As another type; None for what cannot be converted."""

@@ -174,10 +174,10 @@ impl ScalarUDFImpl for ElementAt {
     }
 
     fn coerce_types(&self, given: &[DataType]) -> PlanResult<Vec<DataType>> {
-        match given {
-            [of, _] => Ok(vec![of.clone(), ElementAt::types(of)?.0]),
-            _ => plan_err!("`element_at` takes a list and a position, or a map and a key"),
-        }
+        let [of, _] = given else {
+            return plan_err!("`element_at` takes a list and a position, or a map and a key");
+        };
+        Ok(vec![of.clone(), ElementAt::types(of)?.0])
     }
 
     fn simplify(&self, arguments: Vec<Expr>, context: &SimplifyContext) -> PlanResult<ExprSimplifyResult> {

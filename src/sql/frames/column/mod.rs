@@ -6,10 +6,12 @@
 
 mod arguments;
 mod operators;
+mod over;
 mod predicates;
 mod tree;
 
 pub use arguments::{ColumnOrLiteral, ColumnOrName};
+pub use over::{Window, WindowSpec};
 
 pub(super) use tree::{call, function, ident, interval, literal, lookup};
 

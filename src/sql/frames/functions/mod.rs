@@ -14,6 +14,7 @@
 mod aggregates;
 mod nested;
 mod numbers;
+mod ranks;
 mod texts;
 mod times;
 
@@ -28,6 +29,7 @@ pub use nested::{
     sort_array, struct_,
 };
 pub use numbers::{abs, ceil, exp, floor, greatest, least, ln, log10, pow, round, signum, sqrt};
+pub use ranks::{dense_rank, lag, rank, row_number};
 pub use texts::{
     initcap, instr, length, lower, lpad, ltrim, regexp_extract, regexp_replace, repeat, replace, reverse,
     rpad, rtrim, split, substring, translate, trim, upper,

@@ -8,15 +8,15 @@ use crate::sql::{
     walk::walk_mut,
 };
 use datafusion_sql::sqlparser::ast::{
-    Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, Query, Value, VisitorMut,
+    Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, Value, VisitMut, VisitorMut,
 };
 use std::ops::ControlFlow;
 
-/// The query with units as texts.
-pub fn with_units(mut query: Query) -> Query {
+/// A query or an expression with units as texts.
+pub fn with_units<P: VisitMut>(mut part: P) -> P {
     // The visitor never stops before the end.
-    let _: ControlFlow<()> = walk_mut(&mut query, &mut Units);
-    query
+    let _: ControlFlow<()> = walk_mut(&mut part, &mut Units);
+    part
 }
 
 struct Units;

@@ -152,6 +152,7 @@ from tidegate.pyspark.sql.functions.numbers import (
     tan,
     tanh,
 )
+from tidegate.pyspark.sql.functions.ranks import dense_rank, lag, rank, row_number
 from tidegate.pyspark.sql.functions.texts import (
     ascii,
     bit_length,
@@ -314,6 +315,7 @@ __all__ = [
     "dayofweek",
     "dayofyear",
     "degrees",
+    "dense_rank",
     "desc",
     "desc_nulls_first",
     "desc_nulls_last",
@@ -342,6 +344,7 @@ __all__ = [
     "isnan",
     "isnotnull",
     "isnull",
+    "lag",
     "last",
     "last_day",
     "last_value",
@@ -392,6 +395,7 @@ __all__ = [
     "power",
     "quarter",
     "radians",
+    "rank",
     "regexp",
     "regexp_count",
     "regexp_extract",
@@ -403,6 +407,7 @@ __all__ = [
     "right",
     "rlike",
     "round",
+    "row_number",
     "rpad",
     "rtrim",
     "second",
@@ -452,7 +457,7 @@ __all__ = [
 ]
 
 _UDTF = "there are no functions of Python that make rows: use `explode` of what a `udf` gives, or `DStream.flatMap`"
-_OVER = "write OVER in `spark.sql(..)`: docs/sql.md says which windows there are"
+_OVER = "docs/sql.md says which functions there are with `over`: `row_number`, `rank`, `dense_rank`, `lag`, and aggregates"
 _JSON = "read columns: `readStream.format('kafka').option('value.format', 'json').schema(..)`; `get_json_object` takes a value out of a text"
 
 #: What PySpark has and this module has not, with what to write instead; of any other function of PySpark see `OTHERS`.
@@ -467,14 +472,10 @@ MISSING: Dict[str, str] = {
     "to_json": "write columns: `writeStream.format('kafka').option('value.format', 'json')`",
     "to_csv": "write columns: `writeStream.format('kafka').option('value.format', 'csv')`",
     "cume_dist": _OVER,
-    "dense_rank": _OVER,
-    "lag": _OVER,
     "lead": _OVER,
     "nth_value": _OVER,
     "ntile": _OVER,
     "percent_rank": _OVER,
-    "rank": _OVER,
-    "row_number": _OVER,
     "window_time": "use the fields `window.start` and `window.end`",
     "approx_count_distinct": "use `count_distinct`",
     "approxCountDistinct": "use `count_distinct`",
