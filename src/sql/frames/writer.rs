@@ -497,15 +497,14 @@ fn with_tables(mut config: Config, has_own_log: bool, stream: &StreamPlan, at: A
     Ok(config)
 }
 
-/// A directory for the state of a query that was given none, until the query ends: if nothing of what it writes outlives the process, as in Spark.
+/// A directory for a query that was given none, until the query ends: if nothing of what it writes outlives the process, as in Spark.
 fn directory_meanwhile(
     config: &Config,
     topology: &Topology,
     target: &Target,
     at: At,
 ) -> Result<Option<TempDir>> {
-    let keeps_state = topology.iter().any(|(_, node)| !node.stores.is_empty());
-    if !keeps_state || config.state_dir.is_some() || log::ends_with_process(&config.bootstrap) {
+    if config.state_dir.is_some() || log::ends_with_process(&config.bootstrap) {
         return Ok(None);
     }
     let is_shown = matches!(
@@ -513,8 +512,10 @@ fn directory_meanwhile(
         Ok(Connector::Print { .. } | Connector::Console { .. } | Connector::Blackhole)
     );
     if target.taken.is_none() && !is_shown {
+        let keeps_state = topology.iter().any(|(_, node)| !node.stores.is_empty());
         let next = "call option(\"checkpointLocation\", \"dir\"), or checkpoint(\"dir\") of the session";
-        return Err(wrong(at, "the query keeps state, and has no directory for it", next));
+        let refused = || Err(wrong(at, "the query keeps state, and has no directory for it", next));
+        return if keeps_state { refused() } else { Ok(None) };
     }
     let made = tempfile::Builder::new().prefix("tidegate-").tempdir();
     let dir = made.map_err(Error::io("making a temporary directory for the state of a query"))?;

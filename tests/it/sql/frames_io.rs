@@ -169,6 +169,7 @@ fn a_query_whose_rows_stay_in_the_process_needs_no_checkpoint_location() {
         .unwrap();
     let texts = spark.table("ticks").unwrap().select([col("n").cast("STRING").alias("value")]).unwrap();
     let writer = texts.write_stream().format("kafka").option("kafka.bootstrap.servers", &log);
+    let writer = writer.option("checkpointLocation", dir.path().join("state").display());
     let writer = writer.option("topic", "ticks").query_name("write").trigger(Trigger::AvailableNow);
     writer.start().unwrap().await_termination().unwrap();
     let reader = spark.read_stream().format("kafka").option("kafka.bootstrap.servers", &log);

@@ -206,7 +206,7 @@ fn functions_of_dates_and_of_the_time_between_two() {
         "NEXT_DAY(on_day, 'moonday')",
         "WEEKDAY(on_day)",
         "MONTHS_BETWEEN('1997-02-28 10:30:00', '1996-10-30')",
-        "ELEMENT_AT(SPLIT(s, ','), -1)",
+        "ELEMENT_AT(STRING_TO_ARRAY(s, ','), -1)",
         "ELEMENT_AT(MAP(MAKE_ARRAY(s), MAKE_ARRAY(n)), s)",
     ]);
     expect![""].assert_eq(&given.join("\n"));
