@@ -120,6 +120,9 @@ impl Aggregate {
 
     /// Takes rows.
     pub(super) fn take(&mut self, delta: &Delta, stamps: &Stamps, table: &mut RowTable) -> Result {
+        let added = crate::failpoint::passes("mutant-weights-forgotten")
+            .then(|| Delta { weights: None, ..delta.clone() });
+        let delta = added.as_ref().unwrap_or(delta);
         let (rows, columns) = (delta.rows.num_rows(), delta.rows.columns());
         match self.takes {
             Takes::Rows => {
@@ -225,13 +228,14 @@ impl Aggregate {
         // Of each group the old row comes before the new one. New values are behind the old ones in one column.
         let (mut of_groups, mut of_values, mut weights, mut newest_ms) = (vec![], vec![], vec![], vec![]);
         let mut keys = self.aggregation.key_format().decoder(count)?;
+        let takes_back = !crate::failpoint::passes("mutant-old-row-stays");
         for (row, place) in places.enumerate() {
             keys.push(table.key(place))?;
             let (had_row, has_row) = (table.old(place).is_some(), self.has_row(place));
             if had_row && has_row && is_same(row, &comparators) {
                 continue;
             }
-            for (is_there, at, weight) in [(had_row, row, -1), (has_row, row + count, 1)] {
+            for (is_there, at, weight) in [(had_row && takes_back, row, -1), (has_row, row + count, 1)] {
                 if is_there {
                     of_groups.push(u32::try_from(row).unwrap_or(u32::MAX));
                     of_values.push(u32::try_from(at).unwrap_or(u32::MAX));

@@ -73,6 +73,26 @@ fn pairs_leave_when_the_second_of_both_comes() {
     );
 }
 
+/// A column that two conditions name, of which one is met by an expression: the other column is the one that is the same.
+#[test]
+fn a_column_that_meets_a_column_and_an_expression_has_its_own_values() {
+    let input = "o 0 | - | {\"id\":4,\"item\":\"4\",\"ts\":1}\no 1 | - | {\"id\":5,\"item\":\"6\",\"ts\":1}\np 0 | - | {\"order_id\":4,\"cents\":7,\"ts\":1}\np 0 | - | {\"order_id\":5,\"cents\":8,\"ts\":1}\n";
+    let mut conditions =
+        ["o.id = p.order_id", "CAST(o.item AS BIGINT) = p.order_id", "abs(o.id) = p.order_id"];
+    for _ in 0..conditions.len() {
+        conditions.rotate_left(1);
+        let condition = conditions.join(" AND ");
+        let query = "SELECT p.order_id, o.item, p.cents FROM orders AS o JOIN payments AS p ON";
+        every_way(
+            &script(APPEND, &format!("{query} {condition}")),
+            input,
+            &expect![[r#"
+        out | - | {"id":4,"item":"4","cents":7}
+    "#]],
+        );
+    }
+}
+
 #[test]
 fn an_outer_join_takes_back_what_has_found_a_partner() {
     every_way(

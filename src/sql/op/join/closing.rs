@@ -121,7 +121,8 @@ impl Joining {
     ) -> Result<Option<Vec<u8>>> {
         let Some(watermark) = watermark else { return Ok(None) };
         let mut to = vec![];
-        put_time(&mut to, watermark.saturating_add(1));
+        let early_ms = if crate::failpoint::passes("mutant-goes-early") { 20 } else { 0 };
+        put_time(&mut to, watermark.saturating_add(1 + early_ms));
         let store = cx.stores.open(self.sides[side.index()].store);
         let of_side = self.plan.side(side);
         let waits = matches!(self.plan.kind.singles(side), Some(Singles::Unmatched | Singles::Marked));

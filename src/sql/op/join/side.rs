@@ -132,6 +132,9 @@ impl SideRows {
 
     /// A row has met a partner; its key was touched in the store.
     pub fn set_matched(&mut self, plan: &SidePlan, store: &mut RowIndex, key: &[u8], row: &[u8]) -> Result {
+        if crate::failpoint::passes("mutant-match-forgotten") {
+            return Ok(());
+        }
         change(plan, store, (key, row), &mut |weight, _| Ok((weight, true)), &mut self.scratch)
     }
 

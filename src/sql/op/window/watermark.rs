@@ -65,7 +65,8 @@ impl Watermark {
         let active = *self.active.get_or_insert(cx.batch.time);
         self.is_quiet = cx.batch.time.0.saturating_sub(active.0) >= self.limits.idle_timeout_ms;
         let idle = self.is_quiet && cx.caught_up > active;
-        let of_rows = self.greatest_ms.map(|ms| ms.saturating_sub(self.delay_ms));
+        let early_ms = if crate::failpoint::passes("mutant-closes-early") { 500 } else { 0 };
+        let of_rows = self.greatest_ms.map(|ms| ms.saturating_sub(self.delay_ms).saturating_add(early_ms));
         let of_clock = self.bound_ms.filter(|_| self.greatest_ms.is_some() && !self.is_quiet);
         let time_ms = of_rows.max(of_clock.map(|bound_ms| cx.batch.time.0.saturating_sub(bound_ms)));
         if self.reported == Some((time_ms, idle)) && !cx.batch.is_roll_call {

@@ -105,7 +105,7 @@ impl Lower<'_> {
         } else if is_swapped {
             (a.columns..a.columns + b.columns).chain(0..a.columns).collect()
         } else if kind == JoinKind::Inner {
-            self.equal_columns([&a, &b], &pairs, time)
+            self.equal_columns([&a, &b], time)
         } else {
             (0..a.columns + b.columns).collect()
         };
@@ -218,6 +218,9 @@ impl Lower<'_> {
                 side.keys = order.iter().map(|at| side.keys[*at]).collect();
             }
         }
+        if a.keys.len() > 1 && crate::failpoint::passes("mutant-key-column-forgotten") {
+            [&mut a, &mut b].into_iter().for_each(|side| side.keys.truncate(1));
+        }
         (a, b)
     }
 
@@ -262,11 +265,8 @@ impl Lower<'_> {
             (of_a, _) if !kind.gives_pairs() => of_a,
             (Some(of_a), _) if sides[1].is_unique && b.columns > 0 && kind != JoinKind::Full => Some(of_a),
             (_, Some(of_b)) if sides[0].is_unique && kind == JoinKind::Inner => {
-                let equal = |column: usize| b.keys.iter().position(|key| *key == column).map(|at| a.keys[at]);
                 // Of two equal columns the first is meant.
-                let column = |column: usize| {
-                    equal(column).filter(|_| self.is_same([a, b], column)).unwrap_or(a.columns + column)
-                };
+                let column = |column: usize| self.same_in_first([a, b], column).unwrap_or(a.columns + column);
                 Some(of_b.into_iter().map(column).collect())
             }
             (Some(of_a), Some(of_b)) => {
@@ -292,16 +292,15 @@ impl Lower<'_> {
         }
     }
 
-    /// Whether equal cells of a key column of the second side, and of the first, are the same in every respect.
-    fn is_same(&self, [a, b]: [&Keyed; 2], of_second: usize) -> bool {
-        let Some(at) = b.keys.iter().position(|key| *key == of_second) else { return false };
-        let types = (
-            self.node(a.node).schema.field(a.keys[at]).data_type(),
-            self.node(b.node).schema.field(of_second).data_type(),
-        );
-        let is_exact = types.0.is_integer()
+    /// The column of the first side that a row meets by a column of the second side, if equal cells of both are the same in every
+    /// respect.
+    fn same_in_first(&self, [a, b]: [&Keyed; 2], of_second: usize) -> Option<usize> {
+        let data_type =
+            |side: &Keyed, column: usize| self.node(side.node).schema.field(column).data_type().clone();
+        let wanted = data_type(b, of_second);
+        let is_exact = wanted.is_integer()
             || matches!(
-                types.0,
+                wanted,
                 DataType::Utf8
                     | DataType::Binary
                     | DataType::Boolean
@@ -309,22 +308,19 @@ impl Lower<'_> {
                     | DataType::Timestamp(..)
                     | DataType::Decimal128(..)
             );
-        a.keys[at] < a.columns && of_second < b.columns && types.0 == types.1 && is_exact
+        if !is_exact || of_second >= b.columns {
+            return None;
+        }
+        let pairs = a.keys.iter().zip(&b.keys).filter(|(_, key)| **key == of_second);
+        pairs.map(|(of_a, _)| *of_a).find(|of_a| *of_a < a.columns && data_type(a, *of_a) == wanted)
     }
 
     /// The columns of a pair, where those of the second side that equal one of the first are that one.
-    fn equal_columns(
-        &self,
-        [a, b]: [&Keyed; 2],
-        pairs: &[(usize, usize)],
-        time: Option<JoinTime>,
-    ) -> Vec<usize> {
-        let mut columns: Vec<usize> = (0..a.columns + b.columns).collect();
-        for (of_a, of_b) in pairs {
-            if self.is_same([a, b], *of_b) {
-                columns[a.columns + of_b] = *of_a;
-            }
-        }
+    fn equal_columns(&self, [a, b]: [&Keyed; 2], time: Option<JoinTime>) -> Vec<usize> {
+        let of_first = 0..a.columns;
+        let of_second =
+            (0..b.columns).map(|column| self.same_in_first([a, b], column).unwrap_or(a.columns + column));
+        let mut columns: Vec<usize> = of_first.chain(of_second).collect();
         // In windows with one end the last time is one, too.
         let [of_a, of_b] = [a, b].map(|side| self.node(side.node).properties.time_column);
         if let (Some(JoinTime::Windows { .. }), Some(of_a), Some(of_b)) = (time, of_a, of_b) {

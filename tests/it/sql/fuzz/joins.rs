@@ -11,7 +11,7 @@ use super::{
 pub fn joined(random: &mut Random, left: &Relation, right: &Relation) -> Option<Relation> {
     let keys = keys(random, left, right)?;
     let (a, b) = (LEFT, RIGHT);
-    let mut on: Vec<String> = keys.iter().map(|(a, b)| format!("a.{a} = b.{b}")).collect();
+    let mut on: Vec<String> = keys.iter().map(|(a, b)| format!("{a} = {b}")).collect();
     let residual = residual(random, left, right);
     if random.below(100) < 35 {
         on.extend(residual);
@@ -34,7 +34,7 @@ pub fn joined(random: &mut Random, left: &Relation, right: &Relation) -> Option<
         }
         6 => {
             let (mine, theirs) = &keys[0];
-            format!("SELECT {} FROM {a} WHERE a.{mine} IN (SELECT b.{theirs} FROM {b})", list(&of_left))
+            format!("SELECT {} FROM {a} WHERE {mine} IN (SELECT {theirs} FROM {b})", list(&of_left))
         }
         7 => {
             let or = predicate(random, &left.columns);
@@ -69,23 +69,40 @@ fn aliased(relation: &Relation, name: &str) -> String {
     }
 }
 
-/// One or two pairs of columns of one kind.
+/// One to three pairs of columns of one kind, or of expressions over them.
 fn keys(random: &mut Random, left: &Relation, right: &Relation) -> Option<Vec<(String, String)>> {
     let fits = |a: &Column, b: &Column| a.kind == b.kind && a.kind != Kind::Double;
-    let all: Vec<(String, String)> = left
+    let all: Vec<(&Column, &Column)> = left
         .columns
         .iter()
-        .flat_map(|a| right.columns.iter().filter(|b| fits(a, b)).map(|b| (a.name.clone(), b.name.clone())))
+        .flat_map(|a| right.columns.iter().filter(|b| fits(a, b)).map(move |b| (a, b)))
         .collect();
-    let pick = |random: &mut Random| all[usize::try_from(random.below(all.len() as u64)).unwrap()].clone();
     if all.is_empty() {
         return None;
     }
-    let mut keys = vec![pick(random)];
-    if random.below(100) < 30 {
-        keys.push(pick(random));
+    let count = match random.below(100) {
+        0..=69 => 1,
+        70..=92 => 2,
+        _ => 3,
+    };
+    let keys = (0..count).map(|_| {
+        let (a, b) = all[usize::try_from(random.below(all.len() as u64)).unwrap()];
+        (key(random, "a", a), key(random, "b", b))
+    });
+    Some(keys.collect())
+}
+
+/// A column of a side, or an expression that is often equal to it.
+fn key(random: &mut Random, side: &str, of: &Column) -> String {
+    let column = format!("{side}.{}", of.name);
+    if random.below(100) < 80 {
+        return column;
     }
-    Some(keys)
+    match of.kind {
+        Kind::Int => format!("abs({column})"),
+        Kind::Text => format!("lower({column})"),
+        _ => format!("coalesce({column}, {column})"),
+    }
 }
 
 /// A comparison of both sides.

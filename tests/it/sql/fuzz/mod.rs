@@ -7,6 +7,7 @@
 
 mod data;
 mod joins;
+mod mutants;
 mod oracle;
 mod query;
 mod windows;
@@ -153,8 +154,12 @@ fn answers(random: &mut Random, case: &Case, data: &Data, oracle: &Oracle, shows
         if settings.processes == 1 && random.chance(20) {
             driver.crash_at(if random.chance(50) { Crash::BeforeCommit } else { Crash::AfterCommit });
         }
-        let written =
-            driver.batch(&batch.input).unwrap_or_else(|e| panic!("seed {seed}: {e}\n{}", case.script));
+        let written = match driver.batch(&batch.input) {
+            Ok(written) => written,
+            // The optimizer has left out what keeps state.
+            Err(e) if e.to_string().contains("several processes do not share this program") => return false,
+            Err(e) => panic!("seed {seed}: {e}\n{}", case.script),
+        };
         apply(&written.to_string(), &mut rows);
         if shows {
             println!("batch {number}:\n{written}");
@@ -162,7 +167,13 @@ fn answers(random: &mut Random, case: &Case, data: &Data, oracle: &Oracle, shows
         if !case.compares_each && number + 1 < data.batches.len() {
             continue;
         }
-        let expected = oracle.answer(&case.oracle, &batch.rows);
+        let expected = match oracle.answer(&case.oracle, &batch.rows) {
+            Ok(expected) => expected,
+            Err(e) => {
+                println!("seed {seed}: the batch engine has no answer: {e}");
+                return false;
+            }
+        };
         assert!(
             rows == expected,
             "seed {} (SQL_FUZZ_SEED={} repeats it), after batch {number}:\n{}\nhas     {rows:?}\nexpected {expected:?}",

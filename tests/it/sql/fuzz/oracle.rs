@@ -10,6 +10,7 @@ use datafusion::{
             Array, ArrayRef, AsArray, BooleanArray, Decimal128Array, Float64Array, Int32Array, Int64Array,
             RecordBatch, StringArray, TimestampMillisecondArray,
         },
+        compute::cast,
         datatypes::{
             DataType, Decimal128Type, Field, Float64Type, Int32Type, Int64Type, Schema, SchemaRef, TimeUnit,
             TimestampMillisecondType, UInt64Type,
@@ -20,6 +21,7 @@ use datafusion::{
         tree_node::{Transformed, TreeNode},
     },
     datasource::MemTable,
+    error::Result,
     execution::session_state::SessionStateBuilder,
     logical_expr::{LogicalPlan, ident},
     physical_optimizer::optimizer::PhysicalOptimizer,
@@ -116,51 +118,72 @@ impl Oracle {
     }
 
     /// The answer over these rows.
-    pub fn answer(&self, query: &str, rows: &[Row]) -> Rows {
+    ///
+    /// # Errors
+    /// If the engine fails, which is no answer.
+    pub fn answer(&self, query: &str, rows: &[Row]) -> Result<Rows> {
         self.answer_over(query, table(rows))
     }
 
     /// The same over rows of any columns.
-    pub fn answer_over(&self, query: &str, rows: RecordBatch) -> Rows {
+    pub fn answer_over(&self, query: &str, rows: RecordBatch) -> Result<Rows> {
         let context = context(rows);
         let plan = self.runtime.block_on(context.sql(query)).unwrap().logical_plan().clone();
-        let plan = plan.transform_up(|node| Ok(self.settled(&context, node))).unwrap().data;
+        let plan = plan.transform_up(|node| self.settled(&context, node))?.data;
         let mut counted: Rows = BTreeMap::new();
-        for batch in self.rows(&context, plan) {
+        for batch in self.rows(&context, plan)? {
             for row in 0..batch.num_rows() {
                 *counted.entry(shown(&batch, row)).or_default() += 1;
             }
         }
-        counted
+        Ok(counted)
     }
 }
 
 impl Oracle {
-    fn rows(&self, context: &SessionContext, plan: LogicalPlan) -> Vec<RecordBatch> {
-        let answer = async { context.execute_logical_plan(plan).await.unwrap().collect().await.unwrap() };
-        self.runtime.block_on(answer)
+    fn rows(&self, context: &SessionContext, plan: LogicalPlan) -> Result<Vec<RecordBatch>> {
+        self.runtime.block_on(async { context.execute_logical_plan(plan).await?.collect().await })
     }
 
-    /// Outer joins are answered on their own and read as tables: where a column of the side that is filled with NULL has one value, the engine
-    /// takes it for that value above the join too, and leaves out sorts by it (55.2).
-    fn settled(&self, context: &SessionContext, node: LogicalPlan) -> Transformed<LogicalPlan> {
-        let LogicalPlan::Join(join) = &node else { return Transformed::no(node) };
-        if !matches!(join.join_type, JoinType::Left | JoinType::Right | JoinType::Full) {
-            return Transformed::no(node);
-        }
+    /// Outer joins, and what windows of rows are over, are answered on their own and read as tables. Where a column of the side that is
+    /// filled with NULL has one value, the engine takes it for that value above the join too, and leaves out sorts by it; and it does not
+    /// find partitions of windows by columns that it knows to have one value, or to be equal (55.2).
+    fn settled(&self, context: &SessionContext, node: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+        Ok(match &node {
+            LogicalPlan::Join(join)
+                if matches!(join.join_type, JoinType::Left | JoinType::Right | JoinType::Full) =>
+            {
+                Transformed::yes(self.as_table(context, &node)?)
+            }
+            LogicalPlan::Window(window) => {
+                let input = self.as_table(context, &window.input)?;
+                Transformed::yes(node.with_new_exprs(node.expressions(), vec![input])?)
+            }
+            _ => Transformed::no(node),
+        })
+    }
+
+    /// The rows of a plan, as a table with its columns.
+    fn as_table(&self, context: &SessionContext, node: &LogicalPlan) -> Result<LogicalPlan> {
         let columns = node.schema().columns();
         let fields = node.schema().fields().iter().enumerate();
         let schema = fields.map(|(at, field)| Field::new(format!("c{at}"), field.data_type().clone(), true));
         let schema = Arc::new(Schema::new(schema.collect::<Vec<_>>()));
-        let renamed = |batch: RecordBatch| RecordBatch::try_new(schema.clone(), batch.columns().to_vec());
-        let rows = self.rows(context, node).into_iter().map(|batch| renamed(batch).unwrap()).collect();
+        // The engine may give decimals with more digits than it has said.
+        let renamed = |batch: RecordBatch| {
+            let columns = batch.columns().iter().zip(schema.fields());
+            let columns = columns.map(|(column, field)| cast(column, field.data_type()).unwrap());
+            RecordBatch::try_new(schema.clone(), columns.collect())
+        };
+        let rows =
+            self.rows(context, node.clone())?.into_iter().map(|batch| renamed(batch).unwrap()).collect();
         let table = context.read_table(Arc::new(MemTable::try_new(schema.clone(), vec![rows]).unwrap()));
         let as_before = columns
             .into_iter()
             .enumerate()
             .map(|(at, column)| ident(format!("c{at}")).alias_qualified(column.relation, column.name));
         let table = table.unwrap().select(as_before.collect::<Vec<_>>()).unwrap();
-        Transformed::yes(table.logical_plan().clone())
+        Ok(table.logical_plan().clone())
     }
 }
 
