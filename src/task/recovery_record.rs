@@ -27,6 +27,9 @@ pub struct RecoveryRecord {
     /// Time of that batch.
     #[serde(rename = "bt")]
     pub time: BatchTime,
+    /// Whether more input of that time may follow: its end is not told yet.
+    #[serde(rename = "open", default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_open: bool,
     /// Fingerprint of the topology that ran.
     #[serde(rename = "fp")]
     pub fingerprint: String,
@@ -50,11 +53,18 @@ impl RecoveryRecord {
             version: VERSION,
             token,
             time,
+            is_open: false,
             fingerprint: fingerprint.into(),
             changelog_end: None,
             closed: vec![],
             inputs: BTreeMap::new(),
         }
+    }
+
+    /// The same record of a batch of which more input may follow, if it is.
+    #[must_use]
+    pub fn with_open(self, is_open: bool) -> Self {
+        RecoveryRecord { is_open, ..self }
     }
 
     /// The same record for a state partition whose changelog ends here.

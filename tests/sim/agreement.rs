@@ -8,25 +8,29 @@
 use crate::{
     count_words::{WORD_COUNT, lines},
     worlds::{
-        Case, PARTITIONS, Silent, WORDS, create, in_memory, incarnation, read, sweep_seeds, unexpected, write,
+        Case, PARTITIONS, Silent, WORDS, config, create, in_memory, incarnation, incarnation_with, read,
+        sweep_seeds, unexpected, write,
     },
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::Duration,
 };
 use tidegate::{
-    BatchTime, DStream, State, StateSpec,
+    BatchTime, Config, DStream, State, StateSpec,
     codec::Utf8,
-    config::ExchangeThrough,
+    config::{ExchangeThrough, Trigger},
     dstream::StreamBuilder,
     log::Log,
     plan::Topology,
     record::{Key, Text, TopicPartition},
+    runtime::{Observed, Observer, Shutdown},
     sim::{Fault, Faults, Outcome, ProcessEnv, Random, World},
 };
 
+/// When worlds begin, milliseconds since the epoch.
+const EPOCH_MS: i64 = 1_700_000_000_000;
 const INTERVAL_MS: i64 = 200;
 const WINDOW_MS: i64 = 1_000;
 /// Lines are written this often.
@@ -80,11 +84,26 @@ fn program() -> Topology {
     write_counts("window", &by_length.reduce_by_key_and_window(|a, b| a + b, length, slide).named("recent"));
     write_counts("running", &by_length.running_reduce_by_key(|a, b| a + b).named("all"));
 
+    pass_numbers_on(&lines);
+    builder.topology()
+}
+
+/// The numbers of lines in two stages.
+fn pass_numbers_on(lines: &DStream<Text>) {
     let first = lines.map(|line| numbers(&line)).map(|(from, number)| (from, (from, number)));
     let first = in_order(&first, "first");
     write_numbers("first", &first);
     let second = first.map(|(from, (_, number))| (from % 2, (from, number)));
     write_numbers("second", &in_order(&second, "second"));
+}
+
+/// The numbers of lines, and how many there are in each batch: so an interval must be one batch.
+fn program_of_numbers() -> Topology {
+    let builder = StreamBuilder::default();
+    let lines = lines(&builder);
+    pass_numbers_on(&lines);
+    let by_partition = lines.map(|line| (numbers(&line).0, 1u64)).reduce_by_key(|a, b| a + b);
+    write_counts("lines", &by_partition.named("by_partition"));
     builder.topology()
 }
 
@@ -401,6 +420,70 @@ fn in_a_calm_world_an_interval_is_one_batch_however_much_it_has() {
         assert!(full > 0, "seed {seed}: {times:?}");
     }
     assert!(whole > 500 && late < 5, "{late} steps came late, {whole} did not");
+}
+
+/// State partitions move in the middle of an interval, as a process joins and one leaves: the batch in flight is sent as it is, and what its input
+/// partitions have for the rest of the interval, whoever reads them then, is of the same batch.
+#[test]
+fn in_a_calm_world_an_interval_in_which_state_partitions_move_is_one_batch() {
+    const STEPS: u32 = 450;
+    let (step_ms, interval_ms) = (100, 10_000);
+    let case =
+        Case { topology: program_of_numbers, state_partitions: 4, exchange: TWO.exchange, ..WORD_COUNT };
+    for seed in 0..5 {
+        let mut world = World::new(seed, Faults::none(), in_memory);
+        create(world.log().as_ref(), "lines", PARTITIONS);
+        create(world.log().as_ref(), SEEN.0, SEEN.1);
+        for step in 0..STEPS {
+            let line = format!("{} {} a bb", step % PARTITIONS, step / PARTITIONS);
+            let at = Duration::from_millis(u64::from(step) * step_ms);
+            world.at(at, move |log| write(log, Some(step % PARTITIONS), &line));
+        }
+        let owners: Arc<Mutex<BTreeSet<String>>> = Arc::default();
+        for (name, from, to) in [("a", 0, 37), ("b", 1, 600), ("c", 23, 600)] {
+            let (owners, shutdown) = (owners.clone(), Shutdown::default());
+            let stopped = shutdown.clone();
+            world.at(Duration::from_secs(to), move |_| stopped.request());
+            world.process_at(Duration::from_secs(from), name, false, move |env| {
+                let config = Config { trigger: Trigger::Interval(millis(interval_ms)), ..config(case) };
+                let observer = Arc::new(Owners(name, owners.clone()));
+                incarnation_with(env, case, config, observer, shutdown.clone())
+            });
+        }
+        let all = STEPS as usize;
+        let outcome = world.run(Duration::from_secs(90), |w| {
+            w.now() > Duration::from_secs(50) && rows(&seen(w.log().as_ref()), "second").count() == all
+        });
+        assert!(outcome.finished && outcome.ended.len() == 1, "seed {seed}: {:?}", outcome.ended);
+        assert_eq!(owners.lock().unwrap().len(), 3, "seed {seed}: each process owns state partitions");
+        let seen = seen(world.log().as_ref());
+        for kind in ["first", "second"] {
+            for (from, time, number) in rows(&seen, kind) {
+                let written_ms = i64::try_from((number * u64::from(PARTITIONS) + from) * step_ms).unwrap();
+                let until_end_ms = interval_ms - written_ms % interval_ms;
+                // The first processes have met, and the line did not come when an interval was about to end, or had just ended.
+                if written_ms > interval_ms && (500..interval_ms - 100).contains(&until_end_ms) {
+                    let end_ms = EPOCH_MS + written_ms + until_end_ms;
+                    assert_eq!(
+                        time, end_ms,
+                        "seed {seed}: {kind}: line {number} of partition {from}, after {written_ms} ms"
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// Which processes have owned state partitions.
+struct Owners(&'static str, Arc<Mutex<BTreeSet<String>>>);
+
+impl Observer for Owners {
+    fn on(&self, event: &Observed<'_>) {
+        let Observed::Running { owned } = event else { return };
+        if owned.iter().any(|at| &*at.topic == "app-exchange") {
+            self.1.lock().unwrap().insert(self.0.to_owned());
+        }
+    }
 }
 
 #[test]

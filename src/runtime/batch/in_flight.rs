@@ -59,6 +59,8 @@ pub struct InFlight {
     pub is_whole: bool,
     /// Whether more input of its time follows, in another transaction: then its end is not told yet.
     pub is_part: bool,
+    /// Whether that is because more of its interval has no room in it.
+    pub has_no_room: bool,
     /// Whether it is given up because it has no room for its interval: then the interval goes through the exchange topic.
     pub is_spilled: bool,
     /// How long the loop waited for input.

@@ -30,10 +30,12 @@ impl Loop {
     fn record(&self, batch: Batch) -> RecoveryRecord {
         let token = self.group.identity.token(&self.app, self.in_flight.commit_id());
         // A time that is closed says nothing of the times that input may still get.
-        let is_part = self.in_flight.is_part && crate::failpoint::passes("mutant-part-time-forgotten");
-        let has_input = self.in_flight.content.has_input() && !is_part;
-        let time = if has_input { batch.time } else { self.pace.last_begun() };
-        RecoveryRecord::new(token, time, &self.app.fingerprint_short)
+        let is_part = self.in_flight.is_part;
+        let has_time = self.in_flight.content.has_input()
+            && !(is_part && crate::failpoint::passes("mutant-part-time-forgotten"));
+        let (time, is_open) =
+            if has_time { (batch.time, is_part) } else { (self.pace.last_begun(), self.pace.is_open()) };
+        RecoveryRecord::new(token, time, &self.app.fingerprint_short).with_open(is_open)
     }
 
     /// Sends what the batch holds and waits for the acknowledgements, while the next input is fetched and decoded.

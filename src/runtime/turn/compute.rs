@@ -154,13 +154,20 @@ impl Loop {
         let is_limited = self.bisection.is_active() || self.pace.setbacks.limit().is_some();
         let has_interval = matches!(config.trigger, Trigger::Interval(_));
         let waits = is_full && self.in_flight.is_whole && has_interval && !is_limited;
-        let is_over = left.is_zero() || (is_full && !waits) || idle || self.group.has_events();
-        if is_over || self.app.env.shutdown.is_requested() || (!progressed && self.is_drained()?) {
+        let is_over = left.is_zero() || (is_full && !waits) || idle;
+        let stops = self.app.env.shutdown.is_requested();
+        // Where others have state, they go on with the batch.
+        let is_left_to_others =
+            stops && !self.has_all_states() && !self.app.env.shutdown.is_drain_requested();
+        if is_over || (stops && !is_left_to_others) || (!progressed && self.is_drained()?) {
             return Ok(true);
         }
-        self.in_flight.is_part = waits && self.may_send_parts();
+        // What the group asks is answered between transactions, and need not be the end of an interval that must be one batch.
+        let is_disturbed = self.group.has_events() || is_left_to_others;
+        self.in_flight.is_part = (waits || (is_disturbed && !is_limited)) && self.may_send_parts();
         self.in_flight.is_spilled = waits && self.may_spill();
-        if self.in_flight.is_part || self.in_flight.is_spilled {
+        if is_disturbed || self.in_flight.is_part || self.in_flight.is_spilled {
+            self.in_flight.has_no_room = waits;
             return Ok(true);
         }
         self.tell_if_full(batch, waits);

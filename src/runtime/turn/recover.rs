@@ -298,7 +298,8 @@ impl Loop {
             let source = app.plan.source_of(&at.topic).expect("a group that assigns other topics was left");
             let committed = position.committed.map(|c| c.offset);
             let committed_at = position.record.map(|record| record.time);
-            let stop_at = app.is_bounded().then_some(bounds.end);
+            let is_whole = !self.beside.receivers.catches_up(&at.topic);
+            let stop_at = (app.is_bounded() && is_whole).then_some(bounds.end);
             tracing::debug!(%at, %from, is_first = committed.is_none(), "source partition ready");
             let start = Start { at, from, committed, committed_at, stop_at, fetcher };
             opened.push(SourcePartition::open(&app.plan, source, start, count, stopwatch.clone()));
@@ -347,7 +348,11 @@ impl Loop {
         membership: &Membership,
     ) -> Result<Incarnation> {
         if !crate::failpoint::passes("mutant-mark-time-forgotten") {
-            self.pace.not_before(positions.iter().filter_map(|p| p.record.as_ref()).map(|r| r.time).max());
+            let now_ms = self.app.env.clock.now_ms();
+            let records = positions.iter().filter_map(|position| position.record.as_ref());
+            let (open, ended): (Vec<_>, Vec<_>) = records.partition(|r| r.is_open && r.time.0 > now_ms);
+            self.pace.not_before(ended.iter().map(|record| record.time).max());
+            self.pace.goes_on(open.iter().map(|record| record.time).max());
         }
         let superseded = self.is_superseded()?;
         if let Some(ours) = self.group.identity.incarnation() {

@@ -17,7 +17,7 @@ impl Loop {
         let has_input = self.in_flight.content.has_input();
         let is_part = self.in_flight.is_part || crate::failpoint::passes("mutant-part-after-mark");
         if has_input && is_part {
-            self.pace.part_done(batch, self.app.now());
+            self.pace.part_done(batch, self.in_flight.has_no_room.then(|| self.app.now()));
         } else if has_input {
             self.pace.done(batch, !self.bisection.is_active());
         }

@@ -3,8 +3,8 @@
 //! Owns the number and time of the last batch, and what is learned from each; each file here is one bound or
 //! one estimate, and pure. Knows no task. Invariants:
 //! numbers and times increase; a batch that was given up does not use up its time: it runs again with the
-//! same one; as long as a batch is open, of which parts are committed, what follows is of its time, unless another owner of its input
-//! may have gone on after it.
+//! same one; as long as a batch is open, of which parts are committed, here or by the last owner of some of the input, what follows is of its
+//! time, unless its end is told already, or past.
 
 pub mod rate;
 mod round;
@@ -80,11 +80,16 @@ impl Pace {
         }
     }
 
-    /// Batches up to this time were committed before. An open one up to there ends with the next batch: whoever had the partition may
-    /// have ended it.
+    /// Batches up to this time were committed before, and ended. An open one up to there ends with the next batch.
     pub fn not_before(&mut self, committed: Option<BatchTime>) {
         self.last_time = self.last_time.max(committed.unwrap_or_default());
         self.open = self.open.filter(|time| *time > self.last_time);
+    }
+
+    /// A batch of this time is open elsewhere, and some of its input is read here from now on: what follows is of that time, unless
+    /// something later was committed.
+    pub fn goes_on(&mut self, open: Option<BatchTime>) {
+        self.open = self.open.max(open.filter(|time| *time > self.last_time));
     }
 
     /// Whether this run has cut a batch.
@@ -177,11 +182,13 @@ impl Pace {
         self.whole_batches += u64::from(is_whole);
     }
 
-    /// A part of a batch is committed: what follows has the same time.
-    pub fn part_done(&mut self, batch: Batch, now: Duration) {
+    /// A part of a batch is committed: what follows has the same time. `full`: when, if the rest had no room in it.
+    pub fn part_done(&mut self, batch: Batch, full: Option<Duration>) {
         self.open = Some(batch.time);
         self.opened_ms[0] = self.opened_ms[1];
-        self.spill.part(now);
+        if let Some(now) = full {
+            self.spill.part(now);
+        }
     }
 
     /// Learns from a batch that is done: it was cut at `began_ms`, and the time is now `now_ms`.
@@ -218,7 +225,7 @@ mod tests {
         let mut pace = Pace::new(&config, vec![]);
         let (batch, opens) = pace.cut(6_500, true);
         assert_eq!((batch.time, opens), (BatchTime(7_000), true));
-        pace.part_done(batch, Duration::ZERO);
+        pace.part_done(batch, None);
         assert_eq!((pace.last_time(), pace.last_begun()), (BatchTime(0), batch.time));
         for now_ms in [6_600, 7_100, 200_000] {
             let (part, opens) = pace.cut(now_ms, true);
@@ -229,10 +236,17 @@ mod tests {
         pace.done(batch, true);
         assert_eq!((pace.is_open(), pace.last_time()), (false, batch.time));
         let (batch, _) = pace.cut(7_500, true);
-        pace.part_done(batch, Duration::ZERO);
+        pace.part_done(batch, None);
         pace.not_before(Some(batch.time));
-        assert!(!pace.is_open(), "another process may have ended it");
-        assert_eq!(pace.cut(7_600, true).0.time, BatchTime(9_000));
+        assert!(!pace.is_open(), "another process has ended it");
+        pace.goes_on(Some(batch.time));
+        assert!(!pace.is_open(), "and what is sent of it comes too late");
+        pace.goes_on(Some(BatchTime(10_000)));
+        pace.goes_on(None);
+        let (part, opens) = pace.cut(7_600, true);
+        assert_eq!((part.time, opens), (BatchTime(10_000), false), "the other process is ahead");
+        pace.done(part, true);
+        assert_eq!(pace.cut(7_600, true).0.time, BatchTime(11_000));
     }
 
     #[test]

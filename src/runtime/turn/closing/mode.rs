@@ -29,7 +29,7 @@ const PAUSE: Duration = Duration::from_millis(5);
 
 impl Loop {
     /// Whether this process has all state partitions.
-    pub(super) fn has_all_states(&self) -> bool {
+    pub(in crate::runtime::turn) fn has_all_states(&self) -> bool {
         self.partitions.states.len() == self.app.config.state_partitions as usize
     }
 

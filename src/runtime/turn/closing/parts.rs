@@ -1,4 +1,5 @@
-//! Intervals with more input than a batch may hold: their input is sent through the exchange topic in parts, a transaction each.
+//! Intervals with more input than a batch may hold, or in which the group moves partitions: their input is sent through the exchange topic in
+//! parts, a transaction each.
 //!
 //! Owns which programs can do that, and when. Knows no rows. Invariants: a part has the time of its batch, and says of no source that it
 //! has ended; only the last one does. A process that has handed rows over in memory gives the batch up and sends all of it through
