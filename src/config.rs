@@ -338,7 +338,7 @@ pub struct Args {
     /// Batch interval; 0 = as soon as possible
     #[arg(long, env = "TIDEGATE_BATCH_INTERVAL_MS", default_value_t = 1000)]
     pub batch_interval_ms: u64,
-    /// Process what is available, then stop
+    /// Process what is available, then stop: what topics have at the start, and the complete files of directories
     #[arg(long, env = "TIDEGATE_AVAILABLE_NOW")]
     pub available_now: bool,
     /// Process one batch of what is available, then stop; what does not fit is left for the next run

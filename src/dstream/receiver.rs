@@ -72,7 +72,7 @@ impl StreamBuilder {
                 (receiver::erased(receiver, None), target, Role::Local(local))
             }
         };
-        self.plan().receivers.push(ReceiverSpec { name: name.clone(), target, receiver });
+        self.plan().receivers.push(ReceiverSpec { name: name.clone(), target, receiver, catches_up: false });
         self.add(Node::new(&self.operation(at), "receiver", name, role))
     }
 
@@ -111,8 +111,8 @@ impl StreamBuilder {
             starting: Some(Starting::Earliest),
         };
         let target = ReceiverTarget::Topic { name: topic, compact: true };
-        let receiver = lister;
-        self.plan().receivers.push(ReceiverSpec { name: name.clone(), target, receiver });
+        let spec = ReceiverSpec { name: name.clone(), target, receiver: lister, catches_up: true };
+        self.plan().receivers.push(spec);
         self.add(Node::new(&self.operation(at), "file_stream", name, Role::Source(source)))
     }
 

@@ -176,6 +176,8 @@ struct Listing {
     warned: bool,
     /// Files that may still grow, and for how long they have not.
     settling: BTreeMap<String, (Version, Duration)>,
+    /// Those that were found first, are as they were and are not listed yet; `None` = nothing was looked for yet.
+    first: Option<Vec<Version>>,
 }
 
 impl RunReceiver for Lister {
@@ -200,6 +202,9 @@ impl RunReceiver for Lister {
             if !references.is_empty() {
                 write(producer.as_mut(), topic, &references)?;
                 to.health.receives();
+            }
+            if listing.has_the_first() {
+                to.caught_up();
             }
             if references.len() < RECORDS_MAX {
                 to.sleep(self.options.look_every);
@@ -288,6 +293,15 @@ impl Listing {
         }
         self.settling = settling;
         references
+    }
+
+    /// Whether all files that were found first are listed; one that changes meanwhile was not complete.
+    fn has_the_first(&mut self) -> bool {
+        let settling = &self.settling;
+        let first =
+            self.first.get_or_insert_with(|| settling.values().map(|(file, _)| file.clone()).collect());
+        first.retain(|file| settling.get(&file.name).is_some_and(|(now, _)| now == file));
+        first.is_empty()
     }
 }
 

@@ -106,6 +106,8 @@ pub struct Intake {
     pub health: Arc<Health>,
     /// The log and topic that the rows go to; `None` at the level `Memory`.
     pub topic: Option<(Arc<dyn Log>, String)>,
+    /// Whether everything that was there when it began is in its topic.
+    pub has_caught_up: Arc<AtomicBool>,
 }
 
 /// Whether a receiver is failing, and whom to notify. A receiver that failed counts as failing until it is
@@ -153,6 +155,8 @@ pub struct ReceiverSpec {
     pub target: ReceiverTarget,
     /// The receiver; taken by the thread that runs it.
     pub receiver: Arc<Mutex<dyn RunReceiver>>,
+    /// Whether it says when everything that was there when it began is in its topic: a bounded run waits for that.
+    pub catches_up: bool,
 }
 
 /// Where the rows of a receiver go.
@@ -434,6 +438,11 @@ impl Intake {
     #[must_use]
     pub fn is_stopped(&self) -> bool {
         self.stop.try_recv() == Err(TryRecvError::Disconnected)
+    }
+
+    /// Everything that was there when the receiver began is in its topic.
+    pub fn caught_up(&self) {
+        self.has_caught_up.store(true, Ordering::Release);
     }
 
     /// Waits, but no longer than until the receiver should end.

@@ -22,7 +22,10 @@ use crate::{
 use crossbeam_channel::{Receiver as Inbox, Sender, TryRecvError, bounded};
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, PoisonError},
+    sync::{
+        Arc, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     thread::JoinHandle,
     time::Duration,
 };
@@ -49,6 +52,8 @@ pub struct Receivers {
     running: Vec<Option<Running>>,
     /// Asked to stop but not ended yet: until then such a receiver is not started again.
     ending: Vec<Vec<JoinHandle<()>>>,
+    /// Whether what was there when each began is in its topic.
+    have_caught_up: Vec<Arc<AtomicBool>>,
     ended: bool,
     looks: u32,
     log: Arc<dyn Log>,
@@ -72,7 +77,8 @@ impl Receivers {
     ) -> Self {
         let running = specs.iter().map(|_| None).collect();
         let ending = specs.iter().map(|_| vec![]).collect();
-        Receivers { specs, running, ending, ended: false, looks: 0, log, observer, clock }
+        let have_caught_up = specs.iter().map(|spec| Arc::new(AtomicBool::new(!spec.catches_up))).collect();
+        Receivers { specs, running, ending, have_caught_up, ended: false, looks: 0, log, observer, clock }
     }
 
     /// Runs those receivers whose topic's first partition is owned and, if `has_locals`, those whose rows stay in memory;
@@ -132,7 +138,8 @@ impl Receivers {
                 (parcels, Budget::new(WAITING_BYTES), Some((self.log.clone(), topic.clone())))
             }
         };
-        let intake = Intake { parcels, budget, stop: stopped, health, topic };
+        let has_caught_up = self.have_caught_up[index].clone();
+        let intake = Intake { parcels, budget, stop: stopped, health, topic, has_caught_up };
         let (observer, clock) = (self.observer.clone(), self.clock.clone());
         let work = move || receive(&spec, &name, &intake, observer.as_ref(), clock.as_ref());
         threads.push(spawn(&format!("receiver-{}", self.specs[index].name), work)?);
@@ -143,6 +150,15 @@ impl Receivers {
     #[must_use]
     pub fn fill(&self, topic: &str) -> bool {
         self.specs.iter().any(|s| matches!(&s.target, ReceiverTarget::Topic { name, .. } if name == topic))
+    }
+
+    /// Whether a topic may still get what was there when its receiver began.
+    #[must_use]
+    pub fn catches_up(&self, topic: &str) -> bool {
+        let writes =
+            |spec: &ReceiverSpec| matches!(&spec.target, ReceiverTarget::Topic { name, .. } if name == topic);
+        let mut receivers = self.specs.iter().zip(&self.have_caught_up);
+        receivers.any(|(spec, has)| writes(spec) && !has.load(Ordering::Acquire))
     }
 
     /// Stops all receivers for good and waits until everything they handed over is written. A receiver that

@@ -10,6 +10,7 @@ use crate::{
     record::{Partition, TopicPartition},
     runtime::{
         app::RETRY_PAUSE,
+        batch::source_partition::SourcePartition,
         events::Observed,
         group::{self, LOOK_EVERY, Look, meta::Meta, peers::Peer, topics},
     },
@@ -80,6 +81,27 @@ impl Loop {
             beside.kept.limit(app.now(), || partitions.owned_states().map(|at| at.partition).collect());
         }
         self.beside.run(&self.partitions.owned(), self.owns_the_first_partition(), true)
+    }
+
+    /// A bounded run takes what receivers have found by the time they have caught up. Returns whether anything was learned.
+    pub(super) fn look_for_ends_of_listings(&mut self) -> Result<bool> {
+        if !self.app.is_bounded() {
+            return Ok(false);
+        }
+        let receivers = &self.beside.receivers;
+        let is_listed = |s: &&SourcePartition| s.stop_at.is_none() && !receivers.catches_up(&s.at.topic);
+        let places: Vec<_> = self.partitions.sources.iter().filter(is_listed).map(|s| s.at.clone()).collect();
+        if places.is_empty() {
+            return Ok(false);
+        }
+        let ends = self.ask("the ends of what was listed", move |log| {
+            places.into_iter().map(|at| Ok((log.end_offset(&at)?, at))).collect::<Result<Vec<_>>>()
+        })?;
+        for (end, at) in ends {
+            let source = self.partitions.sources.iter_mut().find(|source| source.at == at);
+            source.into_iter().for_each(|source| source.stop_at = Some(end));
+        }
+        Ok(true)
     }
 
     /// Takes up partitions that appeared, and asks the group for a new assignment where that takes one, or if there

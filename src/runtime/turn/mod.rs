@@ -246,6 +246,7 @@ impl Loop {
                 self.group.wait(Duration::from_millis(20));
                 continue;
             }
+            self.when_answered(Self::look_for_ends_of_listings)?;
             if !self.pace.is_open() && (self.is_done() || self.when_answered(Self::is_drained)?) {
                 if self.when_answered(Self::outboxes_have_caught_up)? {
                     return Ok(());
@@ -417,6 +418,9 @@ impl Loop {
                 config.application_id,
                 config.session_timeout.as_secs_f64()
             ));
+        }
+        if self.app.is_bounded() && self.partitions.sources.iter().any(|source| source.stop_at.is_none()) {
+            return Some("waiting until the files that are there are listed".into());
         }
         None
     }

@@ -38,7 +38,7 @@ const FUTURE_GUARD_MS: i64 = 3_600_000;
 struct Received {
     name: String,
     source: SourceSpec,
-    is_compact: bool,
+    is_listing: bool,
     receiver: Arc<Mutex<dyn RunReceiver>>,
 }
 
@@ -141,7 +141,7 @@ impl Builder<'_> {
                 self.received(
                     operation,
                     table,
-                    Received { source, is_compact: false, receiver, name: name_of(table)? },
+                    Received { source, is_listing: false, receiver, name: name_of(table)? },
                 )?
             }
             Connector::Files(files) => {
@@ -152,7 +152,7 @@ impl Builder<'_> {
                 self.received(
                     operation,
                     table,
-                    Received { source, is_compact: true, receiver: lister, name: name_of(table)? },
+                    Received { source, is_listing: true, receiver: lister, name: name_of(table)? },
                 )?
             }
             Connector::Jdbc(_) => return only(" as it changes"),
@@ -183,13 +183,18 @@ impl Builder<'_> {
         table: &TableDefinition,
         received: Received,
     ) -> SqlResult<NodeId> {
-        let Received { name, source, is_compact, receiver } = received;
+        let Received { name, source, is_listing, receiver } = received;
         if self.topology.receivers.iter().any(|other| other.name == name) {
             let what = format!("there is a receiver called `{name}` already");
             return Err(SqlError::at(table.span, what).next("give the table another name"));
         }
-        let target = ReceiverTarget::Topic { name: source.topics.concat(), compact: is_compact };
-        self.topology.receivers.push(ReceiverSpec { name: name.clone(), target, receiver });
+        let target = ReceiverTarget::Topic { name: source.topics.concat(), compact: is_listing };
+        self.topology.receivers.push(ReceiverSpec {
+            name: name.clone(),
+            target,
+            receiver,
+            catches_up: is_listing,
+        });
         Ok(self.topology.add(Node::new(operation, "source", name, Role::Source(source))))
     }
 

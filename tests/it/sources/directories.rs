@@ -1,10 +1,16 @@
 //! Files of a directory: found once, read once, whatever happens to the program or the files.
 
 use super::{collect, context, context_on, new_log, stop};
-use std::{fs, path::Path, time::Duration};
+use std::{
+    fs,
+    path::Path,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 use tidegate::{
     BadRecordPolicy,
     codec::Json,
+    config::Trigger,
     source::{FileOptions, LossyText},
 };
 
@@ -48,6 +54,43 @@ fn files_are_read_once_across_restarts_and_large_ones_in_parts() {
         rows.get().into_iter().eq(0..1_200_000),
         "nothing of the first run, and each line of the large file once"
     );
+}
+
+/// What is available in a directory are the files that are complete, also before any of them was listed. One that grows is not waited for.
+#[test]
+fn a_run_of_what_is_available_reads_the_files_that_are_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let bootstrap = new_log();
+    let run = |trigger: Trigger| {
+        let (ssc, _) = context_on(&bootstrap, "available", |config| config.trigger = trigger);
+        let rows =
+            collect(&ssc.file_stream(options(dir.path()).settle_time(Duration::from_millis(60)), LossyText));
+        ssc.start().unwrap();
+        ssc.await_termination().unwrap();
+        rows.get().iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert!(run(Trigger::AvailableNow).is_empty(), "there is no file");
+    put(dir.path(), "a", "one\ntwo\n");
+    put(dir.path(), "b", "three\n");
+    assert_eq!(run(Trigger::AvailableNow), ["one", "two", "three"]);
+    assert!(run(Trigger::AvailableNow).is_empty(), "each file is read once");
+    put(dir.path(), "c", "four\n");
+    let (is_over, grows) = (AtomicBool::new(false), dir.path().join("grows"));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for size in 1.. {
+                fs::write(&grows, "x".repeat(size)).unwrap();
+                if is_over.load(Ordering::Relaxed) {
+                    break;
+                }
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        });
+        let rows = run(Trigger::Once);
+        is_over.store(true, Ordering::Relaxed);
+        assert_eq!(rows, ["four"]);
+    });
+    assert!(run(Trigger::Once)[0].starts_with('x'));
 }
 
 #[test]

@@ -73,6 +73,18 @@ fn files_are_read_as_they_come_and_written_into_folders_of_values() {
 }
 
 #[test]
+fn files_that_are_there_are_available_now() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("a.json"), "{\"n\":3}\n{\"n\":4}\n").unwrap();
+    let spark = session("frames files now");
+    let reader = spark.read_stream().format("json").option("path", dir.path().display());
+    let numbers = reader.option("source.settle-time", "0 s").schema("n INT").load().unwrap();
+    let writer = numbers.write_stream().format("memory").query_name("numbers").trigger(Trigger::AvailableNow);
+    writer.start().unwrap().await_termination().unwrap();
+    assert_eq!(rows(&spark.memory("numbers").unwrap()), 2);
+}
+
+#[test]
 fn what_files_cannot_be_is_told() {
     let spark = session("frames files refused");
     let read = |format: &str, options: &[(&str, &str)], schema: Option<&str>| {
