@@ -13,7 +13,7 @@ import tempfile
 HERE = pathlib.Path(__file__).parent
 PROGRAMS = HERE / "batch"
 GOLDEN = HERE / "golden" / "batch"
-NAMES = ["sales", "names", "dates"]
+NAMES = ["sales", "names", "dates", "json_texts"]
 
 
 def play(name, package="tidegate.pyspark"):

@@ -216,6 +216,7 @@ class Frames(unittest.TestCase):
                 "array": lambda: F.array("n", "n"), "array_repeat": lambda: F.array_repeat("n", 2), "array_union": lambda: F.array_union("tags", "tags"),
                 "array_intersect": lambda: F.array_intersect("tags", "tags"), "array_except": lambda: F.array_except("tags", "tags"), "arrays_overlap": lambda: F.arrays_overlap("tags", "tags"),
                 "map_from_arrays": lambda: F.map_from_arrays("tags", "tags"), "struct": lambda: F.struct("n", "item"), "get_json_object": lambda: F.get_json_object("item", "$.a"),
+                "from_json": lambda: F.from_json("item", "a INT"), "to_json": lambda: F.to_json(F.struct("n")), "sha2": lambda: F.sha2("item", 256), "bin": lambda: F.bin("n"),
                 "map_keys": lambda: F.map_keys(F.map_from_arrays("tags", "tags")), "map_values": lambda: F.map_values(F.map_from_arrays("tags", "tags")),
             }
         )

@@ -69,6 +69,22 @@ class Queries(unittest.TestCase):
         self.assertFalse(query.isActive)
         self.assertIsNone(query.exception())
 
+    def test_rows_in_memory_are_a_table(self):
+        counts = self.ticks().groupBy((F.col("n") % 2).alias("odd")).count()
+        query = counts.writeStream.format("memory").queryName("parities").outputMode("complete").trigger(availableNow=True).start()
+        query.awaitTermination()
+        self.assertEqual(self.spark.sql("SELECT count(*) AS rows FROM parities WHERE count = 5").collect(), [Row(rows=2)])
+        self.assertEqual(self.spark.table("parities").orderBy("odd").select("odd").collect(), [Row(odd=0), Row(odd=1)])
+
+    def test_files_that_are_there_are_available_now(self):
+        with tempfile.TemporaryDirectory() as folder:
+            with open(f"{folder}/a.json", "w") as file:
+                file.write('{"word": "sea"}\n{"word": "tide"}\n{"word": "sea"}\n')
+            counts = self.spark.readStream.schema("word STRING").json(folder).groupBy("word").count()
+            query = counts.writeStream.format("memory").queryName("of_files").outputMode("complete").trigger(availableNow=True).start()
+            query.awaitTermination()
+            self.assertEqual(self.spark.sql("SELECT * FROM of_files ORDER BY count").collect(), [Row(word="tide", count=1), Row(word="sea", count=2)])
+
     def test_a_query_says_what_it_does(self):
         query = self.ticks(1000).writeStream.format("memory").queryName("told").start()
         until(lambda: query.lastProgress is not None)
@@ -76,6 +92,7 @@ class Queries(unittest.TestCase):
         self.assertEqual(progress["name"], "told")
         self.assertEqual((progress["id"], progress["runId"]), (query.id, query.runId))
         self.assertGreater(progress["numInputRows"], 0)
+        self.assertEqual((progress.numInputRows, progress.sources[0].description), (progress["numInputRows"], progress["sources"][0]["description"]))
         self.assertEqual(set(progress["durationMs"]) - {"queryPlanning"}, {"addBatch", "walCommit", "commitOffsets", "triggerExecution"})
         self.assertGreater(len(query.recentProgress), 0)
         self.assertEqual(set(query.status), {"message", "isDataAvailable", "isTriggerActive"})

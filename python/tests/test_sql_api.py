@@ -153,7 +153,7 @@ class SqlApi(unittest.TestCase):
                 with self.assertRaises(ImportError) as caught:
                     importlib.import_module(module.__name__).__getattr__(member)
                 self.assertIn(instead, str(caught.exception))
-        for name in ("udtf", "from_json", "xxhash64"):
+        for name in ("udtf", "from_csv", "xxhash64"):
             with self.assertRaises(NotImplementedError) as caught:
                 getattr(functions, name)
             self.assertIn("next: ", str(caught.exception))

@@ -84,6 +84,14 @@ impl Catalog {
         }
     }
 
+    /// The plan of a view, by its name.
+    pub(super) fn plan(&self, name: &str) -> Option<Cow<'_, LogicalPlan>> {
+        match self.relations.get(name) {
+            Some(CatalogRelation::View { source, .. }) => source.get_logical_plan(),
+            _ => None,
+        }
+    }
+
     /// Whether a table or a view has this name.
     #[must_use]
     pub fn has(&self, name: &str) -> bool {

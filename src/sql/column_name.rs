@@ -182,6 +182,7 @@ fn of_dataframe(name: &str, arguments: &[&Expr]) -> Option<String> {
             }
             format!("struct({})", all(values()))
         }
+        ("from_json", [of, _]) => format!("from_json({})", shown(of)),
         ("string_to_array", [of, separator]) => format!("split({}, {}, -1)", shown(of), shown(separator)),
         ("make_array", elements) => format!("array({})", all(elements.iter().copied())),
         ("array_length", [of]) => format!("size({})", shown(of)),

@@ -16,6 +16,7 @@ mod closest;
 mod column_name;
 mod delta;
 mod error;
+mod java_number;
 mod schema;
 mod script;
 mod source_text;

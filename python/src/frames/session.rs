@@ -16,13 +16,13 @@ use crate::{
     interpreter::{as_engine, is_thread_of_the_engine},
     stream::At,
 };
-use arrow::{array::RecordBatch, datatypes::Schema, ipc::reader::StreamReader};
+use arrow::ipc::reader::StreamReader;
 use pyo3::{
     exceptions::PyValueError,
     prelude::*,
     types::{PyList, PyTuple},
 };
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 use tidegate::sql::{
     self as engine, ArgumentTypes, QueryProgressEvent, QueryStartedEvent, QueryTerminatedEvent,
     StreamSession, StreamingQueryListener, parse,
@@ -86,15 +86,6 @@ impl Session {
 
     fn tables(&self) -> Vec<String> {
         self.0.tables()
-    }
-
-    /// The rows that a query has written to memory, which has the columns of `frame`; None if none of that name does.
-    #[pyo3(signature = (name, frame=None))]
-    fn memory(&self, py: Python<'_>, name: &str, frame: Option<&Frame>) -> Option<Rows> {
-        let batches = py.detach(|| self.0.memory(name)).ok()?;
-        let no_rows = || frame.map_or_else(|| Arc::new(Schema::empty()), |frame| frame.0.schema());
-        let schema = batches.first().map_or_else(no_rows, RecordBatch::schema);
-        Some(Rows::new(schema, batches))
     }
 
     #[pyo3(signature = (format, schema, options, at))]

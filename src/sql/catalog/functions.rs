@@ -9,6 +9,7 @@ mod as_of;
 mod calls;
 mod clock;
 mod dates;
+mod json;
 mod modulo;
 mod parts;
 mod pattern;
@@ -113,7 +114,7 @@ impl Functions {
             .chain(texts::functions())
             .chain(times::functions())
             .chain(dates::functions());
-        let own = own.chain(parts::functions()).chain(as_of::functions());
+        let own = own.chain(parts::functions()).chain(json::functions()).chain(as_of::functions());
         own.for_each(|function| functions.add_scalar(Arc::new(function)));
         for function in datafusion_functions_nested::all_default_higher_order_functions() {
             functions.higher_order.insert(function.name().to_owned(), function);

@@ -3,15 +3,19 @@
 //! Owns the declarations, the settings that all queries share, and the registry of sessions. Knows no query's rows. Invariants: a name means
 //! one relation in all of a session; nothing runs before a query is started.
 
-use super::{mistake::wrong, streams::Streams};
+use super::{
+    mistake::wrong,
+    streams::Streams,
+    tree::{self, Parts},
+};
 use crate::{
     config::Config,
     error::Result,
-    sql::{catalog::NoCalls, plan::Planner, sink::MemoryTable},
+    sql::{SqlResult, catalog::NoCalls, plan::Planner, sink::MemoryTable},
     state::RocksMemory,
     ui::Server,
 };
-use arrow::array::RecordBatch;
+use arrow::{array::RecordBatch, datatypes::Schema};
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
@@ -123,6 +127,15 @@ impl Session {
 
     pub fn tables(&self) -> MutexGuard<'_, BTreeMap<String, MemoryTable>> {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The rows that a query of this name keeps in memory are a relation with these columns, from now on.
+    pub fn keep(&self, name: &str, table: &MemoryTable, columns: &Schema) -> SqlResult {
+        let query = Parts::of(tree::alone(tree::table(name)), None).query();
+        let kept = table.clone();
+        self.planner().declare_kept(name, query, columns, Arc::new(move || kept.rows()))?;
+        self.tables().insert(name.to_owned(), table.clone());
+        Ok(())
     }
 
     /// A name that no relation of the program has.

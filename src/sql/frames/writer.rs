@@ -28,7 +28,7 @@ use crate::{
     sink::Outcome,
     sql::{
         SourceText, SqlError, build,
-        connector::Connector,
+        connector::{Connector, bounded},
         plan::{self, stream_plan::StreamPlan},
         sink::BatchOfRows,
     },
@@ -259,10 +259,14 @@ impl DataStreamWriter {
             build::build_with(&stream, &place, &application, target.taken.as_ref(), topology)
         });
         built.map_err(|mistake| told(at, mistake))?;
-        if let Some(memory) = target.memory {
-            self.frame.session.0.tables().insert(name, memory);
-        }
-        Ok(())
+        self.keep(&name, &target, at)
+    }
+
+    /// Makes the rows that a query of this name keeps in memory known under it.
+    fn keep(&self, name: &str, target: &Target, at: At) -> Result {
+        let Some(memory) = &target.memory else { return Ok(()) };
+        let kept = self.frame.session.0.keep(name, memory, &bounded::schema(&target.table));
+        kept.map_err(|mistake| told(at, mistake))
     }
 
     /// What the query is called outside.
@@ -333,13 +337,11 @@ impl DataStreamWriter {
             name: self.name.clone(),
             states: states(&topology),
             writes_topic: !topology.sink_topics().is_empty(),
-            sink: target.description,
+            sink: target.description.clone(),
             planning_ms: u64::try_from(clock.monotonic().saturating_sub(began).as_millis())
                 .unwrap_or(u64::MAX),
         };
-        if let (Some(memory), Some(_)) = (&target.memory, &target.taken) {
-            session.0.tables().insert(application.clone(), memory.clone());
-        }
+        self.keep(&application, &target, at)?;
         let query = self.run(Engine { context, config, meanwhile }, &topology, explained, facts)?;
         drop(claim);
         Ok(query)

@@ -116,7 +116,7 @@ impl Lower<'_> {
                 } else if let Some(sets) = node.downcast_ref::<SetNode>() {
                     self.set_operation(sets)
                 } else if let Some(rows) = node.downcast_ref::<RowsNode>() {
-                    Ok(self.rows(rows))
+                    self.rows(rows)
                 } else {
                     Err(self.refused("a part of this query has no streaming operator"))
                 }
@@ -161,18 +161,21 @@ impl Lower<'_> {
     }
 
     /// Rows that are there, as a table that is read once.
-    fn rows(&mut self, node: &RowsNode) -> Relation {
+    fn rows(&mut self, node: &RowsNode) -> SqlResult<Relation> {
         let table = Arc::new(node.table());
-        let fields = node.rows.schema().fields().to_vec();
-        let columns: Vec<usize> = (0..fields.len()).collect();
-        let id = self.source_of(&table).unwrap_or_else(|| {
-            self.plan.static_tables.insert(table.name.clone(), node.rows.clone());
+        let columns: Vec<usize> = (0..table.columns.len()).collect();
+        let id = if let Some(id) = self.source_of(&table) {
+            id
+        } else {
+            let rows = node.rows().map_err(|e| self.refused(&e.to_string()))?;
+            let fields = rows.schema().fields().to_vec();
+            self.plan.static_tables.insert(table.name.clone(), rows);
             let operator = StreamOperator::Source { table, columns: columns.clone(), event_time: None };
             let properties = Properties { is_append_only: true, ..Properties::default() };
             self.add(operator, vec![], fields, properties)
-        });
+        };
         let schema = datafusion_expr::UserDefinedLogicalNodeCore::schema(node).clone();
-        Relation { node: id, columns, predicate: None, schema }
+        Ok(Relation { node: id, columns, predicate: None, schema })
     }
 
     /// What reads a table already.

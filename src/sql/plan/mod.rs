@@ -43,7 +43,7 @@ pub(super) use windows::{
 use self::{
     lower::Lower,
     mistakes::{explain_mistake, expr_mistake, plain_text, plan_expr},
-    optimize::{RowsNode, reads_once},
+    optimize::{KeptRows, RowsNode, is_kept, reads_once},
     place::place_of_query,
     refuse::MaySort,
     sink::Targets,
@@ -57,7 +57,7 @@ use super::{
     schema::ColumnKind,
 };
 use crate::operator::Gives;
-use arrow::array::RecordBatch;
+use arrow::{array::RecordBatch, datatypes::Schema};
 use datafusion_common::{Column as PlanColumn, DFSchema, DFSchemaRef};
 use datafusion_expr::{Expr, Extension, LogicalPlan, LogicalPlanBuilder};
 use datafusion_sql::sqlparser::ast::Query;
@@ -415,6 +415,24 @@ impl Planner {
             DFSchema::try_from(rows.schema().as_ref().clone()).map_err(|e| wrong(&plain_text(&e)))?;
         let node = RowsNode::new(rows, Arc::new(schema)).map_err(|e| wrong(&e))?;
         let plan = LogicalPlan::Extension(Extension { node: Arc::new(node) });
+        self.catalog.insert_view(name, Span::default(), Arc::new(query), plan, true)
+    }
+
+    /// Gives the rows that a query keeps a name; they are read as those of a view are, each time as they are then. The query says the same: it
+    /// reads that name.
+    ///
+    /// # Errors
+    /// If two columns have one name, or something else has this name.
+    pub fn declare_kept(&mut self, name: &str, query: Query, columns: &Schema, rows: KeptRows) -> SqlResult {
+        if self.catalog.has(name) && !self.catalog.plan(name).is_some_and(|plan| is_kept(&plan)) {
+            let mistake = format!(
+                "there is a table or view `{name}`, and the rows that a query keeps in memory have its name"
+            );
+            return Err(SqlError::at(None, mistake).next("give the query another name"));
+        }
+        let schema = DFSchema::try_from(columns.clone()).map_err(|e| SqlError::at(None, plain_text(&e)))?;
+        let node = Arc::new(RowsNode::kept(rows, Arc::new(schema)));
+        let plan = LogicalPlan::Extension(Extension { node });
         self.catalog.insert_view(name, Span::default(), Arc::new(query), plan, true)
     }
 

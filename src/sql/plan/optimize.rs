@@ -14,7 +14,7 @@ mod sets;
 mod units;
 
 pub use deduplicate::DeduplicateNode;
-pub use rows::{RowsNode, reads_once};
+pub use rows::{KeptRows, RowsNode, is_kept, reads_once};
 pub use sets::SetNode;
 
 use crate::sql::catalog::Catalog;

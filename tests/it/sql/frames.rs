@@ -429,6 +429,71 @@ fn a_query_in_memory_has_the_rows_of_its_mode_and_a_restart_goes_on() {
     assert_ne!(first.1, second.1, "the run is another one");
 }
 
+/// A condition and an order may name what the last selection has left out; a name of the selection means its own column.
+#[test]
+fn columns_that_a_selection_has_left_out_are_known_to_the_next_condition() {
+    let spark = session("left-out");
+    let numbers = spark.range(0, 5, 1).unwrap().with_column("twice", expr("id * 2")).unwrap();
+    let shown = |frame: DataFrame| frame.shown(9, None, false).unwrap().replace('\n', " ");
+    let twice = numbers.select(["twice"]).unwrap();
+    assert_eq!(shown(twice.filter(expr("id > 3")).unwrap()), "+-----+ |twice| +-----+ |8    | +-----+ ");
+    assert_eq!(
+        shown(twice.order_by([col("id").desc()]).unwrap().limit(1).unwrap()),
+        "+-----+ |twice| +-----+ |8    | +-----+ "
+    );
+    let renamed = numbers.select([col("twice").alias("id")]).unwrap();
+    assert_eq!(renamed.filter(expr("id > 3")).unwrap().count().unwrap(), 3, "its own column");
+    assert_eq!(renamed.filter(expr("id > 3 AND twice < 8")).unwrap().columns(), ["id"]);
+    assert_eq!(renamed.filter(expr("id > 3 AND twice < 8")).unwrap().count().unwrap(), 2);
+    let of_a_condition = twice.filter(expr("twice > 3")).unwrap().filter(expr("id < 4"));
+    assert!(of_a_condition.unwrap_err().to_string().contains("there is no column `id`"));
+    let of_nothing = twice.filter(expr("ids < 4")).unwrap_err().to_string();
+    assert!(
+        of_nothing.contains("there is no column `ids`") && of_nothing.contains("`twice`"),
+        "{of_nothing}"
+    );
+
+    let lines = lines(&spark).select(["line", "length(line) AS n"].map(expr)).unwrap();
+    let long = lines.select(["line"]).unwrap().filter(expr("n > 3")).unwrap();
+    assert_eq!(long.columns(), ["line"]);
+    assert!(long.is_streaming());
+    let rows = numbers.select_expr(["named_struct('id', id, 'twice', twice) AS row"]).unwrap();
+    let fields = rows.select([col("row.*"), expr("row.id + 1 AS next")]).unwrap();
+    assert_eq!(fields.columns(), ["id", "twice", "next"]);
+    assert_eq!(fields.filter(expr("row.id = 3")).unwrap().count().unwrap(), 1);
+}
+
+/// Rows that a query keeps are a table of its name: SQL and DataFrames read what it has at that moment, as Spark's do.
+#[test]
+fn the_rows_of_a_query_in_memory_are_a_table() {
+    let spark = session("kept-rows");
+    let log = "memory:session-kept-rows";
+    let counts = words(&spark).group_by(["word"]).count().unwrap();
+    let writer = counts.write_stream().format("memory").query_name("counted").output_mode("complete");
+    let run = |lines: &[&str]| {
+        write(log, lines);
+        writer.clone().trigger(Trigger::AvailableNow).start().unwrap().await_termination().unwrap();
+    };
+    tidegate::log::open(log, &BTreeMap::new()).unwrap();
+    run(&["to be", "or not to be"]);
+    let often = spark.sql("SELECT word FROM counted WHERE count > 1 ORDER BY word").unwrap();
+    assert!(!often.is_streaming());
+    assert_eq!(often.shown(9, None, false).unwrap(), "+----+\n|word|\n+----+\n|be  |\n|to  |\n+----+\n");
+    let all = spark.table("counted").unwrap();
+    assert_eq!((all.columns(), all.count().unwrap()), (vec!["word".to_owned(), "count".to_owned()], 4));
+    run(&["or"]);
+    assert_eq!(often.count().unwrap(), 3, "the table has the rows of the last batch");
+    assert_eq!(all.join_using(&often, ["word"], "inner").unwrap().count().unwrap(), 3);
+    assert_eq!(spark.tables(), ["counted"]);
+
+    spark.range(0, 9, 1).unwrap().create_or_replace_temp_view("numbers").unwrap();
+    let told = all.write_stream().format("memory").query_name("numbers").start().unwrap_err();
+    assert!(told.to_string().contains("write_stream"), "{told}");
+    let told = counts.write_stream().format("memory").output_mode("complete").query_name("numbers").start();
+    let told = told.unwrap_err().to_string();
+    assert!(told.contains("there is a table or view `numbers`"), "{told}");
+}
+
 #[derive(Clone, Default)]
 struct Events(Arc<Mutex<Vec<String>>>);
 

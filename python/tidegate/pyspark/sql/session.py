@@ -12,7 +12,7 @@ from tidegate._calls import caller
 from tidegate._missing import missing, missing_attribute
 from tidegate.pyspark.conf import SparkConf
 from tidegate.pyspark.context import SparkContext, settings_of
-from tidegate.pyspark.sql.dataframe import BatchDataFrame, DataFrame
+from tidegate.pyspark.sql.dataframe import DataFrame
 from tidegate.pyspark.sql.infer import rows_of
 from tidegate.pyspark.sql.readwriter import DataFrameReader
 
@@ -175,7 +175,6 @@ class SparkSession:
         self._made: Optional["_tidegate.Session"] = None
         self._streams: Optional["StreamingQueryManager"] = None
         #: The DataFrames that are kept in memory, by the names of their queries.
-        self._kept: Dict[str, DataFrame] = {}
         #: The names of functions that columns call, each with whether it is deterministic.
         self._functions: Dict[Tuple["UserDefinedFunction", bool], str] = {}
 
@@ -320,13 +319,8 @@ class SparkSession:
             missing("SparkSession.sql with arguments", "write the values into the text, or use `filter`")
         return DataFrame(self._engine.sql(sqlQuery, caller()), self)
 
-    def table(self, tableName: str) -> Any:
+    def table(self, tableName: str) -> DataFrame:
         """A table or view; or the rows that a query of this name has written to ``memory``."""
-        kept = self._kept.get(tableName)
-        if kept is not None:
-            rows = self._engine.memory(tableName, kept._frame)
-            if rows is not None:
-                return BatchDataFrame(rows, self)
         return DataFrame(self._engine.table(tableName, caller()), self)
 
     def stop(self) -> None:

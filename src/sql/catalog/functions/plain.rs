@@ -19,6 +19,8 @@ use std::{
 pub enum Argument {
     /// A text.
     Text,
+    /// Bytes; a text is its own.
+    Bytes,
     /// An integer, as 64 bits.
     Integer,
     /// A time, as microseconds without a zone; dates and texts become one.
@@ -32,6 +34,10 @@ impl Argument {
         let fits = *given == DataType::Null
             || match self {
                 Argument::Text => is_text,
+                Argument::Bytes => {
+                    is_text
+                        || matches!(given, DataType::Binary | DataType::LargeBinary | DataType::BinaryView)
+                }
                 Argument::Integer => given.is_integer(),
                 Argument::Time => {
                     is_text || matches!(given, DataType::Timestamp(..) | DataType::Date32 | DataType::Date64)
@@ -48,6 +54,7 @@ impl Argument {
     fn data_type(self) -> DataType {
         match self {
             Argument::Text => DataType::Utf8,
+            Argument::Bytes => DataType::Binary,
             Argument::Integer => DataType::Int64,
             Argument::Time => DataType::Timestamp(TimeUnit::Microsecond, None),
         }
@@ -56,6 +63,7 @@ impl Argument {
     fn in_words(self) -> &'static str {
         match self {
             Argument::Text => "STRING",
+            Argument::Bytes => "BYTES",
             Argument::Integer => "BIGINT",
             Argument::Time => "TIMESTAMP",
         }

@@ -3,6 +3,7 @@
 //! Owns the query of each, as a relation with a condition on its rows. Knows no operator. Invariants: a DataFrame never changes, methods give
 //! new ones; each has been planned, so its columns are known and it has no mistake that the planner sees.
 
+mod beneath;
 mod combine;
 mod describe;
 mod duplicates;
@@ -15,6 +16,8 @@ pub use combine::JoinType;
 pub use grouped::GroupedData;
 
 pub(super) use time::parsed_ms;
+
+use beneath::Beneath;
 
 use super::{
     column::{Column, ColumnOrName},
@@ -57,6 +60,8 @@ pub struct DataFrame {
     is_bounded: bool,
     /// The relations of other DataFrames that it reads.
     held: Vec<Arc<HiddenName>>,
+    /// What it is a selection of.
+    beneath: Option<Beneath>,
 }
 
 impl DataFrame {
@@ -70,7 +75,17 @@ impl DataFrame {
         let QueryColumns { schema, is_bounded } = of;
         let session = session.clone();
         let listed = vec![tree::all()];
-        DataFrame { session, from, filter, listed, schema, whole: None, is_bounded, held: vec![] }
+        DataFrame {
+            session,
+            from,
+            filter,
+            listed,
+            schema,
+            whole: None,
+            is_bounded,
+            held: vec![],
+            beneath: None,
+        }
     }
 
     /// The rows of a relation.

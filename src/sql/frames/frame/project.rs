@@ -2,7 +2,7 @@
 //!
 //! Owns the methods. Knows no operator. Invariant: columns keep their order unless a method is about it.
 
-use super::{DataFrame, is_plain};
+use super::{At, DataFrame, is_plain};
 use crate::{
     error::Result,
     sql::frames::{
@@ -10,7 +10,10 @@ use crate::{
         tree::Parts,
     },
 };
-use datafusion_sql::sqlparser::ast::{BinaryOperator, Expr, SelectItem};
+use arrow::datatypes::{DataType, FieldRef};
+use datafusion_sql::sqlparser::ast::{
+    BinaryOperator, Expr, ObjectNamePart, SelectItem, SelectItemQualifiedWildcardKind,
+};
 use std::panic::Location;
 
 impl DataFrame {
@@ -35,11 +38,24 @@ impl DataFrame {
     pub fn select<C: ColumnOrName>(&self, columns: impl IntoIterator<Item = C>) -> Result<DataFrame> {
         let at = Location::caller();
         let columns = self.columns_given(columns, at)?;
-        self.then(
-            Parts { columns: columns.into_iter().map(|column| column.item).collect(), ..self.parts() }
-                .query(),
-            at,
-        )
+        self.selected(columns.into_iter().flat_map(|column| self.spread(column.item)).collect(), at)
+    }
+
+    /// The fields of a row, where an item stands for them; otherwise the item.
+    fn spread(&self, item: SelectItem) -> Vec<SelectItem> {
+        if let SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(of), _) = &item
+            && let [ObjectNamePart::Identifier(of)] = of.0.as_slice()
+            && !self.schema.iter().any(|(relation, _)| relation.is_some_and(|name| name.table() == of.value))
+            && let Some(column) = self.schema.fields().iter().find(|field| *field.name() == of.value)
+            && let DataType::Struct(fields) = column.data_type()
+        {
+            let field = |field: &FieldRef| SelectItem::ExprWithAlias {
+                expr: Expr::CompoundIdentifier(vec![ident(column.name()), ident(field.name())]),
+                alias: ident(field.name()),
+            };
+            return fields.iter().map(field).collect();
+        }
+        vec![item]
     }
 
     /// These columns, each a text of SQL, such as `price * 2 AS double`.
@@ -60,7 +76,7 @@ impl DataFrame {
         self.select(columns.into_iter().map(Column::parsed))
     }
 
-    /// The rows for which a condition is true.
+    /// The rows for which a condition is true. It may name columns that the last [`select`](Self::select) has left out.
     ///
     /// ```
     /// # use tidegate::sql::{StreamSession, functions::{col, expr}};
@@ -77,14 +93,19 @@ impl DataFrame {
     pub fn filter(&self, condition: Column) -> Result<DataFrame> {
         let at = Location::caller();
         self.check_columns([&condition], at)?;
+        let condition = condition.into_expr();
+        self.with_left_out(&[&condition], at, |frame| frame.filtered(condition.clone(), at))
+    }
+
+    fn filtered(&self, condition: Expr, at: At) -> Result<DataFrame> {
         let mut parts = self.parts();
         parts.filter = Some(match parts.filter.take() {
             Some(before) => Expr::BinaryOp {
                 left: Box::new(Expr::Nested(Box::new(before))),
                 op: BinaryOperator::And,
-                right: Box::new(Expr::Nested(Box::new(condition.into_expr()))),
+                right: Box::new(Expr::Nested(Box::new(condition))),
             },
-            None => condition.into_expr(),
+            None => condition,
         });
         Ok(DataFrame::planned(&self.session, parts, at)?.holding(self))
     }

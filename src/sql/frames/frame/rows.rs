@@ -2,11 +2,12 @@
 //!
 //! Owns the methods. Knows no state.
 
-use super::{DataFrame, tree};
+use super::{DataFrame, beneath::ordered, tree};
 use crate::{
     error::Result,
-    sql::frames::{column::ColumnOrName, tree::Parts},
+    sql::frames::{column::ColumnOrName, mistake::told, tree::Parts},
 };
+use datafusion_sql::sqlparser::ast::Expr;
 use std::panic::Location;
 
 impl DataFrame {
@@ -35,9 +36,17 @@ impl DataFrame {
     pub fn order_by<C: ColumnOrName>(&self, columns: impl IntoIterator<Item = C>) -> Result<DataFrame> {
         let at = Location::caller();
         let columns = self.columns_given(columns, at)?;
-        let by = columns.iter().map(super::Column::order_by).collect();
-        // Whether an order is possible is known once the number of rows is.
-        Ok(DataFrame { whole: Some(tree::ordered(self.query(), by)), ..self.clone() })
+        let by: Vec<_> = columns.iter().map(super::Column::order_by).collect();
+        if !self.is_bounded() {
+            // Whether an order is possible is known once the number of rows is.
+            return Ok(ordered(self, by));
+        }
+        let exprs: Vec<&Expr> = by.iter().map(|by| &by.expr).collect();
+        self.with_left_out(&exprs, at, |frame| {
+            let frame = ordered(frame, by.clone());
+            frame.session.0.planner().logical_query(&frame.query()).map_err(|mistake| told(at, mistake))?;
+            Ok(frame)
+        })
     }
 
     /// The first rows of an [order](Self::order_by); of rows that have an end also without one.

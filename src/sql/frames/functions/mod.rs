@@ -25,8 +25,8 @@ pub use aggregates::{
     variance,
 };
 pub use nested::{
-    array, array_contains, array_distinct, array_join, explode, get_json_object, map_keys, map_values, size,
-    sort_array, struct_,
+    array, array_contains, array_distinct, array_join, explode, from_json, get_json_object, map_keys,
+    map_values, size, sort_array, struct_, to_json,
 };
 pub use numbers::{abs, ceil, exp, floor, greatest, least, ln, log10, pow, round, signum, sqrt};
 pub use ranks::{dense_rank, lag, rank, row_number};

@@ -56,7 +56,37 @@ pub fn map_values(column: impl ColumnOrName) -> Column {
 /// What a text of JSON has at a path such as `$.a.b`, as a text.
 #[must_use]
 pub fn get_json_object(column: impl ColumnOrName, path: impl ColumnOrLiteral) -> Column {
-    scalar("json_value", [column.into_column(), path.into_operand()])
+    scalar("get_json_object", [column.into_column(), path.into_operand()])
+}
+
+/// What texts of JSON are, with these columns or of this type: `"a INT, b ARRAY<STRING>"`, `"MAP<STRING, INT>"`. A value of another type is NULL, and
+/// so are all values of what is no JSON, as in Spark; [`select`](crate::sql::DataFrame::select) of `"name.*"` takes the fields apart.
+///
+/// ```
+/// use tidegate::sql::{StreamSession, functions::{from_json, lit}};
+/// let spark = StreamSession::builder("from-json-doc").get_or_create()?;
+/// let texts = spark.range(0, 1, 1)?.select([lit("{\"place\": \"quay\", \"n\": 3}").alias("value")])?;
+/// let rows = texts.select([from_json("value", "place STRING, n INT").alias("row")])?.select(["row.*"])?;
+/// assert_eq!(rows.shown(9, None, false)?, "+-----+---+\n|place|n  |\n+-----+---+\n|quay |3  |\n+-----+---+\n");
+/// # Ok::<(), tidegate::Error>(())
+/// ```
+#[must_use]
+pub fn from_json(column: impl ColumnOrName, columns: impl ColumnOrLiteral) -> Column {
+    scalar("from_json", [column.into_column(), columns.into_operand()])
+}
+
+/// A row, a list or a map as a text of JSON. A field that is NULL is left out.
+///
+/// ```
+/// use tidegate::sql::{StreamSession, functions::{col, lit, struct_, to_json}};
+/// let spark = StreamSession::builder("to-json-doc").get_or_create()?;
+/// let texts = spark.range(3, 4, 1)?.select([to_json(struct_([col("id"), lit("quay").alias("place")])).alias("value")])?;
+/// assert_eq!(texts.shown(9, None, false)?, "+-----------------------+\n|value                  |\n+-----------------------+\n|{\"id\":3,\"place\":\"quay\"}|\n+-----------------------+\n");
+/// # Ok::<(), tidegate::Error>(())
+/// ```
+#[must_use]
+pub fn to_json(column: impl ColumnOrName) -> Column {
+    scalar("to_json", [column.into_column()])
 }
 
 /// A list of these columns.

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Optional, Union
+from typing import Any, Dict, Optional, Union
 
 from tidegate._missing import missing
 from tidegate.pyspark.sql.column import Column
+from tidegate.pyspark.sql.types import DataType, StructType
 from tidegate.pyspark.sql.functions._call import ColumnOrName, _column, _of, _function, _sql, _flat
 
 
@@ -147,6 +148,26 @@ def struct(*cols: ColumnOrName) -> Column:
 def get_json_object(col: ColumnOrName, path: str) -> Column:
     """What a text of JSON has at a path such as ``$.a.b``, as a text."""
     return _function("get_json_object", col, path)
+
+
+def from_json(col: ColumnOrName, schema: Any, options: Optional[Dict[str, Any]] = None) -> Column:
+    """What texts of JSON are, with the columns of a StructType or of a text such as ``a INT, b STRING``, or of an ArrayType or MapType."""
+    for option, value in (options or {}).items():
+        if option.lower() != "mode" or str(value).upper() != "PERMISSIVE":
+            missing(f"functions.from_json with the option {option!r}", "leave it out: what is no JSON is NULL, and dates and times are ISO 8601")
+    if isinstance(schema, StructType):
+        schema = schema._columns()
+    elif isinstance(schema, DataType):
+        schema = schema._sql()
+    return _function("from_json", col, schema)
+
+
+def to_json(col: ColumnOrName, options: Optional[Dict[str, Any]] = None) -> Column:
+    """A row, a list or a map as a text of JSON, without the fields that are NULL."""
+    for option, value in (options or {}).items():
+        if option != "ignoreNullFields" or str(value).lower() != "true":
+            missing(f"functions.to_json with the option {option!r}", "leave it out: fields that are NULL are left out, and times are ISO 8601")
+    return _function("to_json", col)
 
 
 def create_map(*cols: ColumnOrName) -> Column:

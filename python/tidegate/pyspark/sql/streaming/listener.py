@@ -11,28 +11,25 @@ from typing import Any, Dict, List, Optional, Tuple
 __all__ = ["StreamingQueryListener", "StreamingQueryProgress"]
 
 
-class _Facts:
-    """The facts of Spark's JSON as attributes. What the engine does not know is None."""
+class _Facts(Dict[str, Any]):
+    """The facts of Spark's JSON, also as attributes. What the engine does not know is None."""
 
     _NAMES: Tuple[str, ...] = ()
-
-    def __init__(self, facts: Dict[str, Any]) -> None:
-        self._facts = facts
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_") or name not in self._NAMES:
             raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
-        return self._facts.get(name)
+        return self.get(name)
 
     @property
     def json(self) -> str:
         """As JSON in one line."""
-        return json.dumps(self._facts, separators=(",", ":"))
+        return json.dumps(self, separators=(",", ":"))
 
     @property
     def prettyJson(self) -> str:
         """As JSON in lines."""
-        return json.dumps(self._facts, indent=2)
+        return json.dumps(self, indent=2)
 
     def __str__(self) -> str:
         return self.prettyJson
@@ -99,17 +96,17 @@ class StreamingQueryProgress(_Facts):
     @property
     def stateOperators(self) -> List[StateOperatorProgress]:
         """What keeps state."""
-        return [StateOperatorProgress(facts) for facts in self._facts["stateOperators"]]
+        return [StateOperatorProgress(facts) for facts in self["stateOperators"]]
 
     @property
     def sources(self) -> List[SourceProgress]:
         """What was read."""
-        return [SourceProgress(facts) for facts in self._facts["sources"]]
+        return [SourceProgress(facts) for facts in self["sources"]]
 
     @property
     def sink(self) -> SinkProgress:
         """What was written to."""
-        return SinkProgress(self._facts["sink"])
+        return SinkProgress(self["sink"])
 
 
 class QueryStartedEvent:

@@ -8,7 +8,7 @@ import threading
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional
 
 from tidegate import _tidegate
-from tidegate.pyspark.sql.streaming.listener import StreamingQueryListener, tell
+from tidegate.pyspark.sql.streaming.listener import StreamingQueryListener, StreamingQueryProgress, tell
 
 if TYPE_CHECKING:
     from tidegate.pyspark.sql.session import SparkSession
@@ -50,15 +50,15 @@ class StreamingQuery:
         return {"message": message, "isDataAvailable": is_available, "isTriggerActive": is_active}
 
     @property
-    def lastProgress(self) -> Optional[Dict[str, Any]]:
+    def lastProgress(self) -> Optional[StreamingQueryProgress]:
         """What it did in the last batch that had rows, with Spark's names; None if there was none."""
         text = self._query.last_progress()
-        return None if text is None else json.loads(text)
+        return None if text is None else StreamingQueryProgress(json.loads(text))
 
     @property
-    def recentProgress(self) -> List[Dict[str, Any]]:
+    def recentProgress(self) -> List[StreamingQueryProgress]:
         """What it did in the last hundred batches that had rows."""
-        return [json.loads(text) for text in self._query.recent_progress()]
+        return [StreamingQueryProgress(json.loads(text)) for text in self._query.recent_progress()]
 
     def awaitTermination(self, timeout: Optional[float] = None) -> Optional[bool]:
         """Waits until it ends, for ``timeout`` seconds at most: then it says whether it has ended. Ctrl-C raises ``KeyboardInterrupt`` at once;

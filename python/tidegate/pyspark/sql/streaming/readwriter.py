@@ -281,8 +281,6 @@ class DataStreamWriter:
             table,
             caller(),
         )
-        if self._format == "memory" and self._name is not None:
-            session._kept[self._name] = self._df
         session._sc._page = session._engine.page()
         return StreamingQuery(started, session)
 

@@ -2,9 +2,14 @@
 //!
 //! Owns what they give. Invariants: NULL gives NULL; an expression that is no regular expression is an error of the row.
 
-use super::plain::{
-    Argument::{Integer, Text},
-    function,
+mod codes;
+
+use super::{
+    json::Node,
+    plain::{
+        Argument::{Integer, Text},
+        function,
+    },
 };
 use arrow::{
     array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, StringArray},
@@ -18,13 +23,16 @@ use std::sync::Arc;
 
 /// All of them.
 pub fn functions() -> Vec<ScalarUDF> {
-    vec![
+    let mut all = codes::functions();
+    all.extend([
         function("split_index", &[&[Text, Text, Integer]], DataType::Utf8, split_index),
         function("regexp_extract", &[&[Text, Text], &[Text, Text, Integer]], DataType::Utf8, regexp_extract),
         function("regexp", &[&[Text, Text]], DataType::Boolean, regexp),
         function("count_char", &[&[Text, Text]], DataType::Int64, count_char),
         function("json_value", &[&[Text, Text]], DataType::Utf8, json_value),
-    ]
+        function("get_json_object", &[&[Text, Text]], DataType::Utf8, get_json_object),
+    ]);
+    all
 }
 
 /// The two texts of each row.
@@ -125,6 +133,30 @@ fn json_value(arguments: &[ArrayRef]) -> PlanResult<ArrayRef> {
             Some(Value::Bool(value)) => Some(value.to_string()),
             _ => None,
         });
+    }
+    Ok(Arc::new(StringArray::from(values)))
+}
+
+/// What is at a path of a text of JSON, as text: of a string what it says, of an object or list its JSON; NULL if there is nothing, or `null`.
+fn get_json_object(arguments: &[ArrayRef]) -> PlanResult<ArrayRef> {
+    let mut values = Vec::with_capacity(arguments[0].len());
+    for pair in pairs(arguments) {
+        let Some((text, path)) = pair else {
+            values.push(None);
+            continue;
+        };
+        let Some(steps) = json_path(path) else {
+            return exec_err!("'{path}' is no path into JSON such as '$.a.b[0]'");
+        };
+        let document = Node::parse(text);
+        let found = document.as_ref().and_then(|document| {
+            steps.iter().try_fold(document, |value, step| match (step, value) {
+                (Step::Field(name), value) => value.field(name),
+                (Step::Item(number), Node::List(items)) => items.get(*number),
+                _ => None,
+            })
+        });
+        values.push(found.and_then(|found| found.text().map(std::borrow::Cow::into_owned)));
     }
     Ok(Arc::new(StringArray::from(values)))
 }
