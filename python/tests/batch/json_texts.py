@@ -72,4 +72,12 @@ if __name__ == "__main__":
     for row in codes.select(F.unhex(F.hex("s")), F.unhex("s"), F.unbase64(F.base64("s")), F.md5(F.unhex(F.hex("s"))), F.get_json_object(F.lit('{"a":{"b":[1,null,"x"]}}'), "$.a"), F.get_json_object(F.lit('{"a":{"b":[1,null,"x"]}}'), "$.a.b[2]")).collect():
         print(tuple(row))
     print(codes.select(F.md5("s"), F.sha2("s", 256), F.hex("n"), F.base64("s"), F.crc32("s"), F.unhex("s"), F.bin("n")).columns)
+
+    print("parts of texts")
+    parts = spark.createDataFrame([("hello", "a1b2"), (None, "x")], "s STRING, t STRING")
+    parts.createOrReplaceTempView("parts")
+    for row in parts.selectExpr("concat(s, t)", "concat(t, '-', 1)", "substr(s, -3)", "substr(s, 0, 2)", "substring(s, -9, 6)", "regexp_replace(t, '[0-9]', 'x')").collect():
+        print(tuple(row))
+    for row in parts.select(F.concat("s", F.lit("x")), F.concat(F.array(F.lit(1)), F.array(F.lit(2))), F.col("s").substr(-3, 2), F.regexp_replace("t", "[0-9]", "x")).collect():
+        print(tuple(row))
     sys.stdout.flush()

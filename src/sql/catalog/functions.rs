@@ -97,6 +97,7 @@ impl Functions {
                 Arc::new(datafusion_functions_aggregate::planner::AggregateFunctionPlanner),
                 Arc::new(datafusion_functions_window::planner::WindowFunctionPlanner),
                 Arc::new(datafusion_functions::datetime::planner::DatetimeFunctionPlanner),
+                Arc::new(texts::Substring),
                 Arc::new(datafusion_functions::unicode::planner::UnicodeFunctionPlanner),
             ],
         };

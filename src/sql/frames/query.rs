@@ -36,6 +36,10 @@ const RECENT_MAX: usize = 100;
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Without a batch for so long there is nothing left to process of sources that know no end.
 const SILENCE: Duration = Duration::from_secs(2);
+/// The same where receivers write topics: files are listed when they have not changed for two seconds.
+const SILENCE_OF_RECEIVERS: Duration = Duration::from_secs(4);
+/// How often it is looked for records behind the last one that was processed.
+const LOOKS_MAX: u32 = 50;
 
 /// What a query is doing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -237,16 +241,26 @@ impl StreamingQuery {
     /// # Errors
     /// Why the query has failed, or the log does not say where its topics end.
     pub fn process_all_available(&self) -> Result {
-        let ends = self.0.ends()?;
+        let mut ends = self.0.ends()?;
         let mut quiet = Duration::ZERO;
         let mut batches = self.0.recorder.seen().batches;
+        let has_receivers = self.0.topics.iter().any(|topic| topic.contains("-ingest-"));
+        let silence = if has_receivers { SILENCE_OF_RECEIVERS } else { SILENCE };
         loop {
             let now = self.0.recorder.seen().batches;
             (quiet, batches) =
                 if now == batches { (quiet + LOOK_EVERY, batches) } else { (Duration::ZERO, now) };
-            let is_silent = self.0.reads_topics_only || quiet >= SILENCE;
-            if is_silent && self.0.has_reached(&ends) {
+            if self.0.reads_topics_only && !has_receivers && self.0.has_reached(&ends) {
                 return Ok(());
+            }
+            if quiet >= silence {
+                if has_receivers {
+                    ends = self.0.ends()?; // with what was listed meanwhile
+                }
+                if self.0.has_reached(&ends) || self.0.has_nothing_before(&ends)? {
+                    return Ok(());
+                }
+                quiet = Duration::ZERO;
             }
             if self.await_termination_or_timeout(LOOK_EVERY)? {
                 return Ok(());
@@ -278,18 +292,38 @@ impl Run {
 
     /// Whether these ends are read and committed.
     fn has_reached(&self, ends: &[(TopicPartition, Offset)]) -> bool {
-        let seen = self.recorder.seen();
-        let known =
-            self.context.watched().map(|(_, _, history)| history.moment().positions).unwrap_or_default();
-        let read = |at: &TopicPartition| {
-            seen.positions
-                .get(at)
-                .copied()
-                .into_iter()
-                .chain(known.get(at).map(|position| position.next))
-                .max()
-        };
-        ends.iter().all(|(at, end)| read(at).is_some_and(|next| next >= *end))
+        ends.iter().all(|(at, end)| self.read(at).is_some_and(|next| next >= *end))
+    }
+
+    /// Whether behind what is read and committed there is no record before these ends: what ends a transaction is none.
+    fn has_nothing_before(&self, ends: &[(TopicPartition, Offset)]) -> Result<bool> {
+        let log = log::open(&self.config.bootstrap, &self.config.properties)?;
+        for (at, end) in ends {
+            let Some(mut next) = self.read(at) else { return Ok(false) };
+            let (mut reader, mut looks) = (log.read(at, next)?, 0);
+            while next < *end {
+                let Some(fetched) = reader.next(LOOK_EVERY)? else {
+                    looks += 1;
+                    if looks > LOOKS_MAX {
+                        return Ok(false);
+                    }
+                    continue;
+                };
+                if fetched.records.iter().any(|record| record.offset < *end) {
+                    return Ok(false);
+                }
+                next = fetched.next;
+            }
+        }
+        Ok(true)
+    }
+
+    /// How far a partition is read and committed.
+    fn read(&self, at: &TopicPartition) -> Option<Offset> {
+        let of_batches = self.recorder.seen().positions.get(at).copied();
+        let known = self.context.watched().map(|(_, _, history)| history.moment().positions);
+        let known = known.unwrap_or_default().get(at).map(|position| position.next);
+        of_batches.max(known)
     }
 }
 

@@ -246,7 +246,7 @@ mod tests {
         let (part, opens) = pace.cut(7_600, true);
         assert_eq!((part.time, opens), (BatchTime(10_000), false), "the other process is ahead");
         pace.done(part, true);
-        assert_eq!(pace.cut(7_600, true).0.time, BatchTime(11_000));
+        assert_eq!(pace.cut(10_100, true).0.time, BatchTime(11_000));
     }
 
     #[test]

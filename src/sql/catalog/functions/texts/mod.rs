@@ -3,6 +3,9 @@
 //! Owns what they give. Invariants: NULL gives NULL; an expression that is no regular expression is an error of the row.
 
 mod codes;
+mod pieces;
+
+pub use pieces::Substring;
 
 use super::{
     json::Node,
@@ -24,6 +27,7 @@ use std::sync::Arc;
 /// All of them.
 pub fn functions() -> Vec<ScalarUDF> {
     let mut all = codes::functions();
+    all.extend(pieces::functions());
     all.extend([
         function("split_index", &[&[Text, Text, Integer]], DataType::Utf8, split_index),
         function("regexp_extract", &[&[Text, Text], &[Text, Text, Integer]], DataType::Utf8, regexp_extract),
